@@ -1,0 +1,27 @@
+//! The words of Pitwall: typed ids, names, sizes, what is asked of a VM, what was seen of it, and the one
+//! function that turns the two into the status people read.
+//!
+//! This room does no I/O and knows no clock: time and randomness arrive as arguments. Every value here is
+//! checked once, where it is made from raw text or numbers; beyond that line nobody checks again.
+
+mod id;
+mod image_ref;
+mod key;
+mod lifecycle;
+mod name;
+mod net;
+mod problem;
+mod reason;
+mod size;
+mod vm;
+
+pub use id::{HostId, IdError, InstallationId, TokenId, VmId};
+pub use image_ref::{Digest, ImageRef, ImageRefError, OciLayout, RegistryRef, Selector};
+pub use key::{KeyError, PublicKey};
+pub use lifecycle::{Status, StatusView, status};
+pub use name::{HostName, NameError, VmName};
+pub use net::{MacAddr, Subnet, SubnetError};
+pub use problem::{Problem, ProblemCode};
+pub use reason::{Reason, ReasonCode, Retry};
+pub use size::{ByteSize, SizeError};
+pub use vm::{Asked, Capacity, Feature, HeldImage, Phase, Power, Seen, Stage, VmBody};
