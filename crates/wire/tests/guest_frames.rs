@@ -3,6 +3,8 @@
 //! Each frame of version 1 stands in `fixtures/guest-v1.txt` as `name hex`. A line is never changed; a new frame is
 //! a new line. `BLESS=1 cargo test -p wire` writes missing lines and never touches an old one.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
