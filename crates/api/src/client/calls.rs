@@ -1,0 +1,83 @@
+//! A method per endpoint, named as its operation.
+
+use futures_util::Stream;
+
+use super::follow::{EventId, Received, follow};
+use super::{Client, ClientError};
+use crate::{
+    Adopt, CreateVm, FoundList, HostList, ImageList, Version, Vm, VmList, events, hosts, images, service, vms,
+};
+
+/// All of them fail as [`ClientError`] says. `vm` and `host` are ids or names.
+impl Client {
+    /// Asks for a new VM.
+    pub async fn vm_create(&self, vm: &CreateVm) -> Result<Vm, ClientError> {
+        self.call_with(&vms::CREATE, &[], vm).await
+    }
+
+    /// The VMs, oldest first.
+    pub async fn vm_list(&self) -> Result<VmList, ClientError> {
+        self.call(&vms::LIST, &[]).await
+    }
+
+    /// One VM.
+    pub async fn vm_get(&self, vm: &str) -> Result<Vm, ClientError> {
+        self.call(&vms::GET, &[vm]).await
+    }
+
+    /// Asks for a VM to go. The answer is the VM as it goes.
+    pub async fn vm_delete(&self, vm: &str) -> Result<Vm, ClientError> {
+        self.call(&vms::DELETE, &[vm]).await
+    }
+
+    /// Asks for a VM to run.
+    pub async fn vm_start(&self, vm: &str) -> Result<Vm, ClientError> {
+        self.call(&vms::START, &[vm]).await
+    }
+
+    /// Asks for a VM to be off.
+    pub async fn vm_stop(&self, vm: &str) -> Result<Vm, ClientError> {
+        self.call(&vms::STOP, &[vm]).await
+    }
+
+    /// Follows a VM from its first event, or from after `after`. A broken connection is made again and goes on
+    /// where it broke.
+    pub fn vm_events(
+        &self,
+        vm: &str,
+        after: Option<EventId>,
+    ) -> impl Stream<Item = Result<Received, ClientError>> + Send + use<> {
+        follow(self.clone(), &events::VM_EVENTS, vm.to_owned(), after)
+    }
+
+    /// The images that hosts hold.
+    pub async fn image_list(&self) -> Result<ImageList, ClientError> {
+        self.call(&images::LIST, &[]).await
+    }
+
+    /// The hosts.
+    pub async fn host_list(&self) -> Result<HostList, ClientError> {
+        self.call(&hosts::LIST, &[]).await
+    }
+
+    /// The VMs found on a host.
+    pub async fn host_found_list(&self, host: &str) -> Result<FoundList, ClientError> {
+        self.call(&hosts::FOUND, &[host]).await
+    }
+
+    /// Takes a found VM over.
+    pub async fn host_found_adopt(&self, host: &str, vm: &str, adopt: &Adopt) -> Result<Vm, ClientError> {
+        self.call_with(&hosts::ADOPT, &[host, vm], adopt).await
+    }
+
+    /// Removes a found VM.
+    pub async fn host_found_delete(&self, host: &str, vm: &str) -> Result<(), ClientError> {
+        let request = self.request(&hosts::FOUND_DELETE, &[host, vm])?;
+        self.send(request.timeout(super::REQUEST_LIMIT)).await.map(drop)
+    }
+
+    /// The versions served.
+    pub async fn version(&self) -> Result<Version, ClientError> {
+        self.call(&service::VERSION, &[]).await
+    }
+}

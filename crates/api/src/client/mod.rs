@@ -1,0 +1,261 @@
+//! The typed client: a method per endpoint.
+//!
+//! An answer that is not good becomes [`ClientError::Problem`] with the server's own words. Fields that this version
+//! does not know are passed over. A token travels only over TLS or to this very machine.
+
+mod calls;
+mod error;
+mod follow;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::{RequestBuilder, Response, Url};
+use rustls::crypto::ring;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use error::ClientError;
+pub use follow::{EventId, Received};
+
+use crate::{Endpoint, ProblemDocument};
+
+/// How long a server may take to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long one request may take. No endpoint waits for a VM, so an answer is a matter of milliseconds.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where the server is and who asks.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The server's address, such as `http://127.0.0.1:7480`.
+    pub url: String,
+    /// The bearer token, where there is one.
+    pub token: Option<String>,
+    /// Name and version of the program, for the server's log.
+    pub user_agent: String,
+}
+
+/// A server, as its callers see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Arc<Url>,
+    token: Option<HeaderValue>,
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the address is none, when a token would travel in the clear, or when TLS cannot be set up.
+    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        let base = parse_base(&config.url)?;
+        let is_local = is_loopback(&base);
+        if config.token.is_some() && base.scheme() == "http" && !is_local {
+            return Err(ClientError::TokenInTheClear { url: config.url });
+        }
+        let token = config.token.map(bearer).transpose()?;
+        let http = http_client(&base, &config.user_agent, is_local)?;
+        Ok(Self {
+            http,
+            base: Arc::new(base),
+            token,
+        })
+    }
+
+    /// The server's address.
+    pub fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    fn request(&self, endpoint: &Endpoint, values: &[&str]) -> Result<RequestBuilder, ClientError> {
+        if let Some(bad) = values.iter().find(|value| matches!(**value, "" | "." | "..")) {
+            return Err(ClientError::Segment {
+                value: (*bad).to_owned(),
+            });
+        }
+        let mut url = Url::clone(&self.base);
+        let path = format!(
+            "{}{}",
+            url.path().trim_end_matches('/'),
+            endpoint.path_with(values)
+        );
+        url.set_path(&path);
+        let request = self.http.request(endpoint.method.clone(), url);
+        Ok(match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token.clone()),
+            None => request,
+        })
+    }
+
+    async fn call<A: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        values: &[&str],
+    ) -> Result<A, ClientError> {
+        let request = self.request(endpoint, values)?;
+        self.answer(request).await
+    }
+
+    async fn call_with<A: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        values: &[&str],
+        body: &impl Serialize,
+    ) -> Result<A, ClientError> {
+        let request = self.request(endpoint, values)?.json(body);
+        self.answer(request).await
+    }
+
+    async fn answer<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, ClientError> {
+        let request = request.header(ACCEPT, "application/json").timeout(REQUEST_LIMIT);
+        let response = self.send(request).await?;
+        let body = response.bytes().await.map_err(|source| self.broken(source))?;
+        serde_json::from_slice(&body).map_err(|source| ClientError::Answer {
+            url: self.url().to_owned(),
+            source,
+        })
+    }
+
+    /// Sends, and turns an answer that is not good into the problem it carries.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|source| self.broken(source))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.bytes().await.map_err(|source| self.broken(source))?;
+        Err(match serde_json::from_slice::<ProblemDocument>(&body) {
+            Ok(problem) => ClientError::Problem(Box::new(problem)),
+            Err(_) => ClientError::NotPitwall {
+                url: self.url().to_owned(),
+                status: status.as_u16(),
+            },
+        })
+    }
+
+    fn broken(&self, source: reqwest::Error) -> ClientError {
+        let url = self.url().to_owned();
+        // The address is in our own words already.
+        let source = source.without_url();
+        match source.is_timeout() && !source.is_connect() {
+            true => ClientError::Timeout { url, source },
+            false => ClientError::Unreachable { url, source },
+        }
+    }
+}
+
+fn parse_base(text: &str) -> Result<Url, ClientError> {
+    let bad = || ClientError::Url { url: text.to_owned() };
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    match matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain {
+        true => Ok(url),
+        false => Err(bad()),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn bearer(token: String) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::TokenForm)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn http_client(base: &Url, user_agent: &str, is_local: bool) -> Result<reqwest::Client, ClientError> {
+    // A default that somebody else has set already serves as well.
+    let _ = ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT_LIMIT)
+        .redirect(reqwest::redirect::Policy::none());
+    if is_local {
+        // A proxy would carry the token off this machine.
+        builder = builder.no_proxy();
+    }
+    if base.scheme() == "http" {
+        // Nothing to verify, so the system's certificates, milliseconds of parsing, are left unread.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|source| ClientError::Setup { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(url: &str, token: Option<&str>) -> Result<Client, ClientError> {
+        Client::new(ClientConfig {
+            url: url.to_owned(),
+            token: token.map(str::to_owned),
+            user_agent: "test".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_token_travels_in_the_clear_to_this_machine_only() {
+        for url in [
+            "http://127.0.0.1:7480",
+            "http://localhost:1/",
+            "http://[::1]:2",
+            "https://pitwall.example",
+        ] {
+            assert!(client(url, Some("t")).is_ok(), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1:7480",
+            "http://pitwall.example",
+            "http://localhost.example",
+        ] {
+            assert!(
+                matches!(client(url, Some("t")), Err(ClientError::TokenInTheClear { .. })),
+                "{url}"
+            );
+            assert!(client(url, None).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_none_are_refused() {
+        for url in ["", "127.0.0.1:7480", "ftp://x", "http://user:pw@x", "unix:/run/x"] {
+            assert!(matches!(client(url, None), Err(ClientError::Url { .. })), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_climb_out_of_its_place_in_the_path() {
+        let client = client("http://127.0.0.1:1", None).unwrap();
+        for bad in ["", ".", ".."] {
+            assert!(
+                matches!(
+                    client.request(&crate::vms::GET, &[bad]),
+                    Err(ClientError::Segment { .. })
+                ),
+                "{bad}"
+            );
+        }
+        let request = client
+            .request(&crate::vms::GET, &["../x"])
+            .unwrap()
+            .build()
+            .unwrap();
+        assert_eq!(request.url().path(), "/v1/vms/..%2Fx");
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let client = client("http://127.0.0.1:1", Some("canary")).unwrap();
+        assert!(!format!("{client:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,164 @@
+//! What an endpoint is: everything that the router, the client, the OpenAPI document and the tests need to know of
+//! it, in one constant beside the resource's shapes.
+
+use std::borrow::Cow;
+
+use http::Method;
+use model::ProblemCode;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::{events, hosts, images, service, vms};
+
+/// One operation of the API.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path with its parameters in braces.
+    pub path: &'static str,
+    /// The name of the operation, for generated clients and logs; it never changes.
+    pub operation_id: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// The body it takes.
+    pub request: Option<Shape>,
+    /// How it answers when all is well.
+    pub answers: &'static [Answer],
+    /// The refusals of its own; those that every endpoint has are not listed.
+    pub problems: &'static [ProblemCode],
+}
+
+/// Who may call an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Open,
+    /// Who shows a bearer token (RFC 6750) that is known.
+    Token,
+}
+
+/// One good answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// When it is given.
+    pub description: &'static str,
+    /// Its body.
+    pub content: Content,
+}
+
+/// The body of an answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Content {
+    /// None.
+    Nothing,
+    /// JSON of a shape.
+    Json(Shape),
+    /// Server-sent events whose `data` is JSON of a shape.
+    Events(Shape),
+    /// JSON of no fixed shape.
+    AnyJson,
+}
+
+pub(crate) type Named = (String, RefOr<Schema>);
+
+/// A shape of the API, as its OpenAPI schema is made from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub(crate) name: fn() -> Cow<'static, str>,
+    pub(crate) schema: fn() -> RefOr<Schema>,
+    pub(crate) inner: fn(&mut Vec<Named>),
+}
+
+impl Shape {
+    /// The shape of a type.
+    pub const fn of<T: ToSchema>() -> Self {
+        Self {
+            name: T::name,
+            schema: T::schema,
+            inner: T::schemas,
+        }
+    }
+}
+
+impl Endpoint {
+    /// The names of the path's parameters, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.path
+            .split('/')
+            .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    }
+
+    /// The path with its parameters filled in, percent-encoded (RFC 3986 section 2.1). A missing value is left
+    /// empty.
+    pub fn path_with(&self, values: &[&str]) -> String {
+        let mut values = values.iter();
+        let segments = self
+            .path
+            .split('/')
+            .map(|segment| match segment.starts_with('{') {
+                true => Cow::Owned(percent_encoded(values.next().copied().unwrap_or_default())),
+                false => Cow::Borrowed(segment),
+            });
+        segments.collect::<Vec<_>>().join("/")
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Every endpoint, resource by resource.
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    [
+        vms::ENDPOINTS,
+        events::ENDPOINTS,
+        images::ENDPOINTS,
+        hosts::ENDPOINTS,
+        service::ENDPOINTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_filled_and_encoded() {
+        assert_eq!(hosts::ADOPT.parameters().collect::<Vec<_>>(), ["host", "vm"]);
+        assert_eq!(
+            hosts::ADOPT.path_with(&["a b", "vm_1"]),
+            "/v1/hosts/a%20b/found/vm_1/adopt"
+        );
+        assert_eq!(vms::GET.path_with(&["a/b?c"]), "/v1/vms/a%2Fb%3Fc");
+    }
+
+    #[test]
+    fn operations_have_names_and_routes_of_their_own() {
+        let mut ids: Vec<_> = endpoints().map(|endpoint| endpoint.operation_id).collect();
+        let mut routes: Vec<_> = endpoints()
+            .map(|endpoint| format!("{} {}", endpoint.method, endpoint.path))
+            .collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        routes.sort_unstable();
+        routes.dedup();
+        assert_eq!((ids.len(), routes.len()), (count, count));
+    }
+}

@@ -1,0 +1,58 @@
+//! Events of a VM: `/v1/vms/{vm}/events`, as server-sent events.
+//!
+//! A change has an id, stands in commit order, and is sent again to a client that comes back with `Last-Event-ID`.
+//! Progress (`type` is `stage`) has no id, is never stored and may be missed.
+
+use http::Method;
+use model::{ProblemCode, VmId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Access, Answer, Content, Endpoint, Reason, Shape, Stage, VmStatus};
+
+/// Something that happened to a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// What kind of thing: `created`, `asked`, `status`, `adopted`, `deleted`, `stage`; more may come.
+    #[serde(rename = "type")]
+    #[schema(example = "status")]
+    pub kind: String,
+    /// When, RFC 3339 in UTC.
+    #[schema(format = "date-time", example = "2026-11-22T09:00:00Z")]
+    pub at: String,
+    /// The VM.
+    #[schema(value_type = String, example = "vm_00000000000000000000000000")]
+    pub vm: VmId,
+    /// The generation of what was asked of it then.
+    pub generation: u64,
+    /// Where it stood, where that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline, nullable = false)]
+    pub status: Option<VmStatus>,
+    /// Why it is not as asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<Reason>,
+    /// What is being done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub stage: Option<Stage>,
+}
+
+/// Follows a VM.
+pub const VM_EVENTS: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/v1/vms/{vm}/events",
+    operation_id: "vm_events",
+    summary: "Follow what happens to a VM, from its first event or from after `Last-Event-ID`",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "Events as they happen; a comment every 15 s keeps the connection alive",
+        content: Content::Events(Shape::of::<Event>()),
+    }],
+    problems: &[ProblemCode::InvalidRequest, ProblemCode::NotFound],
+};
+
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&VM_EVENTS];

@@ -1,0 +1,49 @@
+//! Images that hosts hold: `/v1/images`.
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Access, Answer, Content, Endpoint, Shape};
+
+/// An image in the cache of one or more hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Image {
+    /// Its manifest.
+    #[schema(example = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    pub digest: String,
+    /// The references it was pulled by.
+    pub references: Vec<String>,
+    /// Bytes it takes on a host's disk.
+    pub size_bytes: u64,
+    /// The names of the hosts that hold it.
+    pub hosts: Vec<String>,
+}
+
+/// Some images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageList {
+    /// The images, in the order of their digests.
+    pub items: Vec<Image>,
+    /// Where the list goes on; null at its end.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
+/// Lists images.
+pub const LIST: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/v1/images",
+    operation_id: "image_list",
+    summary: "List the images that hosts hold",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "The images",
+        content: Content::Json(Shape::of::<ImageList>()),
+    }],
+    problems: &[],
+};
+
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&LIST];

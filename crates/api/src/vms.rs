@@ -1,0 +1,278 @@
+//! VMs: `/v1/vms`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Method;
+use model::{ProblemCode, Status, VmId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Access, Answer, Content, Endpoint, Shape};
+
+/// What is asked of a new VM. What is left out takes its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateVm {
+    /// Its name: a DNS label of at most 63 of `a-z 0-9 -`.
+    #[schema(example = "web", min_length = 1, max_length = 63)]
+    pub name: String,
+    /// Its image: `NAME[:TAG]`, `REGISTRY/NAME[:TAG]`, `NAME@sha256:…`, or `oci:DIRECTORY[:TAG]` on the host.
+    #[schema(example = "docker.io/library/debian:12", min_length = 1)]
+    pub image: String,
+    /// Virtual processors; 1 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 64)]
+    pub cpus: Option<u32>,
+    /// Memory in bytes; 512 MiB where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 67_108_864, example = 536_870_912)]
+    pub memory_bytes: Option<u64>,
+    /// Size of the writable disk in bytes; 2 GiB where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 67_108_864, example = 2_147_483_648_u64)]
+    pub disk_bytes: Option<u64>,
+    /// Who may sign in: OpenSSH public keys, one line each.
+    #[schema(min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
+    pub ssh_keys: Vec<String>,
+}
+
+/// A VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Vm {
+    /// Its id, which it keeps for life.
+    #[schema(value_type = String, example = "vm_00000000000000000000000000")]
+    pub id: VmId,
+    /// Its name.
+    #[schema(example = "web")]
+    pub name: String,
+    /// Where it stands.
+    #[schema(inline)]
+    pub status: VmStatus,
+    /// Why it is not as asked.
+    #[schema(required)]
+    pub reason: Option<Reason>,
+    /// What is being done right now.
+    #[schema(required)]
+    pub stage: Option<Stage>,
+    /// The image that was asked for.
+    #[schema(example = "docker.io/library/debian:12")]
+    pub image: String,
+    /// The manifest it was resolved to.
+    #[schema(required)]
+    pub image_digest: Option<String>,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Size of the writable disk in bytes.
+    pub disk_bytes: u64,
+    /// What is asked: `on` or `off`.
+    #[schema(example = "on")]
+    pub power: String,
+    /// Rises with each change of what is asked.
+    pub generation: u64,
+    /// The newest generation its host has finished with, in success or failure; 0 before the first.
+    #[serde(default)]
+    pub settled_generation: u64,
+    /// The name of its host.
+    #[schema(required, example = "box1")]
+    pub host: Option<String>,
+    /// Its address.
+    #[schema(required, value_type = Option<String>, example = "172.30.0.3")]
+    pub address: Option<IpAddr>,
+    /// The port of its SSH server.
+    #[schema(required, minimum = 1, maximum = 65535, example = 2222)]
+    pub ssh_port: Option<u16>,
+    /// The login name to use.
+    #[schema(required, example = "fred")]
+    pub login: Option<String>,
+    /// The first of its host keys.
+    #[schema(
+        required,
+        example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh"
+    )]
+    pub host_key: Option<String>,
+    /// Its SSH server's host keys, one `TYPE BASE64` line each.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
+    /// A command line that signs in and pins the host key.
+    #[schema(required)]
+    pub ssh: Option<String>,
+    /// When it was asked for, RFC 3339 in UTC.
+    #[schema(format = "date-time", example = "2026-11-22T09:00:00Z")]
+    pub created_at: String,
+}
+
+/// Where a VM stands, kept as the text that came.
+///
+/// Known today: `INIT`, `BUILDING_FILESYSTEM`, `BOOTING`, `RUNNING`, `STOPPING`, `STOPPED`, `ERROR`, `DELETING`,
+/// `UNKNOWN`. More may come.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(example = "RUNNING")]
+pub struct VmStatus(String);
+
+impl VmStatus {
+    /// The status, where this version knows it.
+    pub fn known(&self) -> Option<Status> {
+        self.0.parse().ok()
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Status> for VmStatus {
+    fn from(status: Status) -> Self {
+        Self(status.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for VmStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why a VM is not as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    /// What programs look at.
+    #[schema(example = "image_not_found")]
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// The next step.
+    pub hint: String,
+    /// Whether the host tries again by itself.
+    pub retried: bool,
+}
+
+/// What is being done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stage {
+    /// What it is.
+    #[schema(example = "pulling layer 2 of 3")]
+    pub what: String,
+    /// How much of it is done, in the unit of `total`.
+    pub done: u64,
+    /// How much there is; 0 where unknown.
+    pub total: u64,
+}
+
+/// Some VMs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VmList {
+    /// The VMs, oldest first.
+    pub items: Vec<Vm>,
+    /// Where the list goes on; null at its end.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
+const VM: Content = Content::Json(Shape::of::<Vm>());
+
+/// Creates a VM.
+pub const CREATE: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/v1/vms",
+    operation_id: "vm_create",
+    summary: "Create a VM",
+    access: Access::Token,
+    request: Some(Shape::of::<CreateVm>()),
+    answers: &[Answer {
+        status: 201,
+        description: "It is asked for; its status tells the rest",
+        content: VM,
+    }],
+    problems: &[
+        ProblemCode::NameTaken,
+        ProblemCode::NoCapacity,
+        ProblemCode::NoHost,
+    ],
+};
+
+/// Lists VMs.
+pub const LIST: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/v1/vms",
+    operation_id: "vm_list",
+    summary: "List VMs",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "The VMs, oldest first",
+        content: Content::Json(Shape::of::<VmList>()),
+    }],
+    problems: &[],
+};
+
+/// Shows a VM.
+pub const GET: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/v1/vms/{vm}",
+    operation_id: "vm_get",
+    summary: "Show a VM",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "The VM",
+        content: VM,
+    }],
+    problems: &[ProblemCode::NotFound],
+};
+
+/// Deletes a VM.
+pub const DELETE: Endpoint = Endpoint {
+    method: Method::DELETE,
+    path: "/v1/vms/{vm}",
+    operation_id: "vm_delete",
+    summary: "Delete a VM, whatever its status",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 202,
+        description: "It is being removed; asked again, the same until it is gone and the answer is 404",
+        content: VM,
+    }],
+    problems: &[ProblemCode::NotFound],
+};
+
+/// Starts a VM.
+pub const START: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/v1/vms/{vm}/start",
+    operation_id: "vm_start",
+    summary: "Start a VM that is off or has failed",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "It is asked for, or was running already",
+        content: VM,
+    }],
+    problems: &[ProblemCode::NotFound, ProblemCode::WrongStatus],
+};
+
+/// Stops a VM.
+pub const STOP: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/v1/vms/{vm}/stop",
+    operation_id: "vm_stop",
+    summary: "Stop a VM, keeping its disk, address and host key",
+    access: Access::Token,
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "It is asked for, or was off already",
+        content: VM,
+    }],
+    problems: &[ProblemCode::NotFound, ProblemCode::WrongStatus],
+};
+
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&CREATE, &LIST, &GET, &DELETE, &START, &STOP];

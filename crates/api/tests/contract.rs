@@ -1,0 +1,94 @@
+//! The contract's checked-in pictures: changing the API means reading these files as a diff.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use api::{Access, ProblemCode, code_row, endpoints};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn checked_in(name: &str) -> String {
+    std::fs::read_to_string(file(name)).unwrap_or_default()
+}
+
+#[test]
+fn the_openapi_document_is_the_checked_in_one() {
+    let document = serde_json::to_string_pretty(&api::openapi()).unwrap() + "\n";
+    assert!(
+        document == checked_in("openapi.json"),
+        "the API changed; look at the difference after: cargo run -q -p api --example openapi > crates/api/openapi.json"
+    );
+}
+
+#[test]
+fn the_document_is_openapi_3_1_and_lists_each_endpoint_once() {
+    let document: serde_json::Value = serde_json::to_value(api::openapi()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    for endpoint in endpoints() {
+        let operation = &document["paths"][endpoint.path][endpoint.method.as_str().to_lowercase()];
+        assert_eq!(operation["operationId"], endpoint.operation_id);
+        let is_open = operation["security"][0] == serde_json::json!({});
+        assert_eq!(
+            is_open,
+            endpoint.access == Access::Open,
+            "{}",
+            endpoint.operation_id
+        );
+    }
+    let operations: usize = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|item| item.as_object().unwrap().len())
+        .sum();
+    assert_eq!(operations, endpoints().count());
+}
+
+#[test]
+fn requests_are_closed_and_answers_are_open() {
+    let document: serde_json::Value = serde_json::to_value(api::openapi()).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for (name, schema) in schemas {
+        let is_request = matches!(name.as_str(), "CreateVm" | "Adopt");
+        let is_closed = schema["additionalProperties"] == serde_json::json!(false);
+        assert_eq!(is_closed, is_request, "{name}");
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document: serde_json::Value = serde_json::to_value(api::openapi()).unwrap();
+    let text = document.to_string();
+    for part in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = part.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
+#[test]
+fn the_table_of_problem_codes_is_the_checked_in_one() {
+    let mut table = String::new();
+    for &code in ProblemCode::ALL {
+        let row = code_row(code);
+        writeln!(
+            table,
+            "{:<24} {} exit {}  {}",
+            code.as_str(),
+            row.status,
+            row.exit.code(),
+            row.title
+        )
+        .unwrap();
+    }
+    let name = "tests/golden/problems.txt";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(file(name), &table).unwrap();
+    }
+    assert_eq!(
+        table,
+        checked_in(name),
+        "to take it over: UPDATE_GOLDEN=1 cargo test -p api"
+    );
+}
