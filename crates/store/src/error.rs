@@ -1,0 +1,107 @@
+//! What the memory could not do. An error names the operation; its source names the cause.
+
+use std::io;
+use std::path::PathBuf;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the memory could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database file or its directory cannot be made or opened.
+    #[error("cannot prepare the database {}", path.display())]
+    Prepare {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Another program holds the database.
+    #[error(
+        "the database {} is in use by another pitwall; stop that one, or give this one a state directory of its own",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer program has changed the database.
+    #[error(
+        "the database {} was written by a newer pitwall (it has the change {migration:?}); start that version or a newer one",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The newest change that this program does not know.
+        migration: String,
+    },
+    /// No space is left where the database lies.
+    #[error("cannot {operation}: no space is left for the database; free some on its disk and try again")]
+    Full {
+        /// What was tried.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another writer did not finish in time.
+    #[error("cannot {operation}: the database stayed locked for too long")]
+    Busy {
+        /// What was tried.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database refused.
+    #[error("cannot {operation}")]
+    Sql {
+        /// What was tried.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A row holds what it cannot hold.
+    #[error("column {column} of a row holds something it cannot hold")]
+    Damaged {
+        /// The column.
+        column: &'static str,
+        /// The cause.
+        #[source]
+        source: Cause,
+    },
+    /// A value cannot be kept.
+    #[error("the value for column {column} cannot be kept")]
+    Unkeepable {
+        /// The column.
+        column: &'static str,
+        /// The cause.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// SQLite's primary result codes (sqlite.org/rescode.html) that are told apart.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_FULL: i32 = 13;
+
+impl StoreError {
+    /// Makes the error of an operation from the database's own.
+    pub(crate) fn sql(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |source| match primary_code(&source) {
+            Some(SQLITE_FULL) => Self::Full { operation, source },
+            Some(SQLITE_BUSY) => Self::Busy { operation, source },
+            _ if matches!(source, sqlx::Error::PoolTimedOut) => Self::Busy { operation, source },
+            _ => Self::Sql { operation, source },
+        }
+    }
+}
+
+/// The low byte of SQLite's extended result code.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
+}

@@ -1,0 +1,43 @@
+//! The memory of control: what was asked, what was seen, what was found, and what happened.
+//!
+//! ```text
+//!   Store ──► read()  ──► Read   one moment of the database, for any number of questions
+//!         └─► write() ──► Write  the one writer: reads, changes, then commit()
+//! ```
+//!
+//! One concrete [`Store`], a file per resource, methods named resource first (`vm_fetch`, `vm_insert`, …). Every
+//! method is one of [`Read`] or [`Write`], so each joins the transaction of its caller; a [`Write`] can ask whatever
+//! a [`Read`] can. What is not committed did not happen.
+//!
+//! Today's database is SQLite: one file, write-ahead log, synced at each commit, one writer and a few readers. The
+//! SQL keeps to what PostgreSQL understands too: `$1` parameters, `ON CONFLICT`, `RETURNING`, no implicit row ids.
+//! Ids are kept as text, times as milliseconds since 1970 (UTC), flags as 0 and 1, whole documents that are never
+//! searched as JSON text.
+//!
+//! What always holds:
+//!
+//! - A commit that was answered survives the machine's death.
+//! - One program per database: a second one is refused at the door.
+//! - An event's number rises in the order of commits: the counter's row is held from the draw to the commit.
+
+mod error;
+mod event;
+mod found;
+mod host;
+mod meta;
+mod migrate;
+mod open;
+mod row;
+mod seen;
+mod session;
+mod token;
+mod vm;
+
+pub use error::StoreError;
+pub use event::{NewEvent, StoredEvent};
+pub use found::Found;
+pub use host::{Host, Refused};
+pub use open::Store;
+pub use session::{Read, Write};
+pub use token::Token;
+pub use vm::Vm;

@@ -1,0 +1,34 @@
+//! Facts of the installation.
+
+use model::InstallationId;
+
+use crate::{Read, StoreError, Write, row};
+
+impl Read {
+    /// The installation's id, once it was drawn.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn installation_fetch(&mut self) -> Result<Option<InstallationId>, StoreError> {
+        let found = sqlx::query("SELECT value FROM meta WHERE name = 'installation'")
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read the installation's id"))?;
+        found.map(|row| row::parsed(&row, "value")).transpose()
+    }
+}
+
+impl Write {
+    /// Keeps the installation's id.
+    ///
+    /// # Errors
+    /// It was drawn before, or the database refuses.
+    pub async fn installation_insert(&mut self, id: InstallationId) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('installation', $1)")
+            .bind(id.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("keep the installation's id"))?;
+        Ok(())
+    }
+}

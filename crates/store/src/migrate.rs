@@ -1,0 +1,70 @@
+//! The schema's history: dated changes, applied in order, each in a transaction of its own with the row that says
+//! so. `schema.sql` beside this file is the sum of them, for people to read; a test holds the two together.
+
+use std::path::Path;
+
+use sqlx::{Row, SqlitePool};
+
+use crate::StoreError;
+
+/// One dated change.
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// Every change, oldest first. Entries are only added at the end; a released one is never edited.
+const HISTORY: &[Migration] = &[Migration {
+    name: "2026-11-22-first",
+    sql: include_str!("migrations/2026-11-22-first.sql"),
+}];
+
+const CREATE_LIST: &str =
+    "CREATE TABLE IF NOT EXISTS schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL)";
+
+/// Applies what the database lacks.
+pub(crate) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let list = sqlx::query(CREATE_LIST).execute(writer).await;
+    list.map_err(StoreError::sql("make the list of schema changes"))?;
+    let applied = applied(writer).await?;
+    let known = |name: &String| HISTORY.iter().any(|migration| migration.name == name);
+    if let Some(unknown) = applied.iter().rev().find(|name| !known(name)) {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            migration: unknown.clone(),
+        });
+    }
+    for (position, migration) in (1..).zip(HISTORY) {
+        if !applied.iter().any(|name| name == migration.name) {
+            apply(writer, migration, position).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn applied(writer: &SqlitePool) -> Result<Vec<String>, StoreError> {
+    let failed = StoreError::sql("read the list of schema changes");
+    let rows = sqlx::query("SELECT name FROM schema_changes ORDER BY position")
+        .fetch_all(writer)
+        .await
+        .map_err(&failed)?;
+    rows.iter()
+        .map(|row| row.try_get("name").map_err(&failed))
+        .collect()
+}
+
+async fn apply(writer: &SqlitePool, migration: &Migration, position: i64) -> Result<(), StoreError> {
+    let failed = StoreError::sql("change the schema");
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+    sqlx::raw_sql(migration.sql)
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+    sqlx::query("INSERT INTO schema_changes (name, position) VALUES ($1, $2)")
+        .bind(migration.name)
+        .bind(position)
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+    transaction.commit().await.map_err(&failed)
+}

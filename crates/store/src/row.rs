@@ -1,0 +1,106 @@
+//! Between columns and typed values: one place that says what a column may hold.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::StoreError;
+
+/// A text that is none of the words it may be; `FromStr` errors need not be `'static` errors.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotOne(String);
+
+pub(crate) fn text(row: &SqliteRow, column: &'static str) -> Result<String, StoreError> {
+    row.try_get(column).map_err(damaged(column))
+}
+
+pub(crate) fn text_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<String>, StoreError> {
+    row.try_get(column).map_err(damaged(column))
+}
+
+pub(crate) fn number(row: &SqliteRow, column: &'static str) -> Result<u64, StoreError> {
+    let value: i64 = row.try_get(column).map_err(damaged(column))?;
+    u64::try_from(value).map_err(damaged(column))
+}
+
+pub(crate) fn number_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, StoreError> {
+    let value: Option<i64> = row.try_get(column).map_err(damaged(column))?;
+    value.map(u64::try_from).transpose().map_err(damaged(column))
+}
+
+pub(crate) fn small(row: &SqliteRow, column: &'static str) -> Result<u32, StoreError> {
+    u32::try_from(number(row, column)?).map_err(damaged(column))
+}
+
+pub(crate) fn flag(row: &SqliteRow, column: &'static str) -> Result<bool, StoreError> {
+    Ok(number(row, column)? != 0)
+}
+
+pub(crate) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
+    let millisecond: i64 = row.try_get(column).map_err(damaged(column))?;
+    Timestamp::from_millisecond(millisecond).map_err(damaged(column))
+}
+
+pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: FromStr<Err: Display>,
+{
+    parse(&text(row, column)?, column)
+}
+
+pub(crate) fn parsed_or_none<T>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError>
+where
+    T: FromStr<Err: Display>,
+{
+    text_or_none(row, column)?
+        .map(|text| parse(&text, column))
+        .transpose()
+}
+
+pub(crate) fn document<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(&text(row, column)?).map_err(damaged(column))
+}
+
+pub(crate) fn document_or_none<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
+    text_or_none(row, column)?
+        .map(|text| serde_json::from_str(&text).map_err(damaged(column)))
+        .transpose()
+}
+
+/// The column's value of a number. Both databases keep signed 64 bits.
+pub(crate) fn keep(column: &'static str, number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|source| StoreError::Unkeepable {
+        column,
+        source: source.into(),
+    })
+}
+
+/// The column's text of a document.
+pub(crate) fn keep_document(column: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Unkeepable {
+        column,
+        source: source.into(),
+    })
+}
+
+fn parse<T: FromStr<Err: Display>>(text: &str, column: &'static str) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|error: T::Err| damaged(column)(NotOne(error.to_string())))
+}
+
+pub(crate) fn damaged<E: Error + Send + Sync + 'static>(column: &'static str) -> impl Fn(E) -> StoreError {
+    move |source| StoreError::Damaged {
+        column,
+        source: Box::new(source),
+    }
+}

@@ -1,0 +1,242 @@
+//! VMs as they were asked for, read together with what was seen of them and with the host they are on.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use model::{Asked, ByteSize, Capacity, HostId, HostName, Power, Seen, VmBody, VmId, VmName};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{Read, StoreError, Write, row};
+
+/// A VM as the database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// What was asked of it.
+    pub asked: Asked,
+    /// The host it is placed on.
+    pub host: HostId,
+    /// When it was created or adopted.
+    pub created_at: Timestamp,
+    /// What was seen of it last, whichever placement that speaks of; its stage is never kept.
+    pub seen: Option<Seen>,
+    /// The host's name.
+    pub host_name: HostName,
+    /// Whether the host is silent.
+    pub host_silent: bool,
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT vms.*, seen.seen AS seen, hosts.name AS host_name, hosts.silent AS host_silent FROM vms ",
+            "JOIN hosts ON hosts.id = vms.host LEFT JOIN seen ON seen.vm = vms.id ",
+            $tail
+        )
+    };
+}
+
+impl Read {
+    /// A VM by its id.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_fetch(&mut self, id: VmId) -> Result<Option<Vm>, StoreError> {
+        let found = sqlx::query(select!("WHERE vms.id = $1"))
+            .bind(id.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read a VM"))?;
+        found.as_ref().map(vm).transpose()
+    }
+
+    /// The VM that has a name: the one that is not being removed, else the newest that is.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_fetch_by_name(&mut self, name: &VmName) -> Result<Option<Vm>, StoreError> {
+        const SQL: &str =
+            select!("WHERE vms.name = $1 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT 1");
+        let found = sqlx::query(SQL)
+            .bind(name.as_str())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read a VM by its name"))?;
+        found.as_ref().map(vm).transpose()
+    }
+
+    /// All VMs, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_list(&mut self) -> Result<Vec<Vm>, StoreError> {
+        let rows = sqlx::query(select!("ORDER BY vms.created_at, vms.id"))
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the VMs"))?;
+        rows.iter().map(vm).collect()
+    }
+
+    /// The VMs of a host, by id: the order of a plan.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_list_of_host(&mut self, host: HostId) -> Result<Vec<Vm>, StoreError> {
+        let rows = sqlx::query(select!("WHERE vms.host = $1 ORDER BY vms.id"))
+            .bind(host.to_string())
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the VMs of a host"))?;
+        rows.iter().map(vm).collect()
+    }
+
+    /// What was asked on each host, summed; those that are being removed count until they are gone.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_sum_by_host(&mut self) -> Result<BTreeMap<HostId, Capacity>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT host, CAST(SUM(cpus) AS BIGINT) AS cpus, CAST(SUM(memory_bytes) AS BIGINT) AS memory_bytes, \
+             CAST(SUM(disk_bytes) AS BIGINT) AS disk_bytes FROM vms GROUP BY host",
+        )
+        .fetch_all(self.connection())
+        .await
+        .map_err(StoreError::sql("sum what is asked of the hosts"))?;
+        rows.iter().map(sum).collect()
+    }
+}
+
+impl Write {
+    /// Keeps a new VM.
+    ///
+    /// # Errors
+    /// The name or id is taken, the host is unknown, or the database refuses.
+    pub async fn vm_insert(
+        &mut self,
+        asked: &Asked,
+        host: HostId,
+        created_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
+             disk_bytes, power, boot, rootfs, authorized_keys, needs, id, host, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+        bind_asked(sqlx::query(SQL), asked)?
+            .bind(host.to_string())
+            .bind(created_at.as_millisecond())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("keep a new VM"))?;
+        Ok(())
+    }
+
+    /// Changes what is asked of a VM.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn vm_asked_update(&mut self, asked: &Asked) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
+             cpus = $6, memory_bytes = $7, disk_bytes = $8, power = $9, boot = $10, rootfs = $11, \
+             authorized_keys = $12, needs = $13 WHERE id = $14";
+        bind_asked(sqlx::query(SQL), asked)?
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("change what is asked of a VM"))?;
+        Ok(())
+    }
+
+    /// Forgets a VM that is gone, with what was seen of it.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn vm_delete(&mut self, id: VmId) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM vms WHERE id = $1")
+            .bind(id.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("forget a VM"))?;
+        Ok(())
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// Binds `$1` to `$14`: everything asked, then the id.
+fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreError> {
+    let body = &asked.body;
+    Ok(query
+        .bind(row::keep("placement", asked.placement)?)
+        .bind(row::keep("generation", asked.generation)?)
+        .bind(i64::from(asked.remove))
+        .bind(body.name.to_string())
+        .bind(body.image.to_string())
+        .bind(i64::from(body.cpus))
+        .bind(row::keep("memory_bytes", body.memory.bytes())?)
+        .bind(row::keep("disk_bytes", body.disk.bytes())?)
+        .bind(power_text(body.power))
+        .bind(row::keep("boot", body.boot)?)
+        .bind(row::keep("rootfs", body.rootfs)?)
+        .bind(row::keep_document("authorized_keys", &body.authorized_keys)?)
+        .bind(row::keep_document("needs", &body.needs)?)
+        .bind(asked.id.to_string()))
+}
+
+fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
+    Ok(Vm {
+        asked: asked(row)?,
+        host: row::parsed(row, "host")?,
+        created_at: row::time(row, "created_at")?,
+        seen: row::document_or_none(row, "seen")?,
+        host_name: row::parsed(row, "host_name")?,
+        host_silent: row::flag(row, "host_silent")?,
+    })
+}
+
+fn asked(row: &SqliteRow) -> Result<Asked, StoreError> {
+    let body = VmBody {
+        name: row::parsed(row, "name")?,
+        image: row::parsed(row, "image")?,
+        cpus: row::small(row, "cpus")?,
+        memory: ByteSize::from_bytes(row::number(row, "memory_bytes")?),
+        disk: ByteSize::from_bytes(row::number(row, "disk_bytes")?),
+        power: power(&row::text(row, "power")?)?,
+        boot: row::number(row, "boot")?,
+        rootfs: row::number(row, "rootfs")?,
+        authorized_keys: row::document(row, "authorized_keys")?,
+        needs: row::document(row, "needs")?,
+    };
+    Ok(Asked {
+        id: row::parsed(row, "id")?,
+        placement: row::number(row, "placement")?,
+        generation: row::number(row, "generation")?,
+        remove: row::flag(row, "remove")?,
+        body,
+    })
+}
+
+fn sum(row: &SqliteRow) -> Result<(HostId, Capacity), StoreError> {
+    let capacity = Capacity {
+        cpus: row::small(row, "cpus")?,
+        memory_bytes: row::number(row, "memory_bytes")?,
+        disk_bytes: row::number(row, "disk_bytes")?,
+    };
+    Ok((row::parsed(row, "host")?, capacity))
+}
+
+const fn power_text(power: Power) -> &'static str {
+    match power {
+        Power::On => "on",
+        Power::Off => "off",
+    }
+}
+
+/// A word that is no power.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is neither on nor off")]
+struct NoPower(String);
+
+fn power(text: &str) -> Result<Power, StoreError> {
+    match text {
+        "on" => Ok(Power::On),
+        "off" => Ok(Power::Off),
+        other => Err(row::damaged("power")(NoPower(other.to_owned()))),
+    }
+}
