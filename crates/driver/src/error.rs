@@ -1,0 +1,210 @@
+//! What can go wrong in a driver, and what a person is told about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{Reason, ReasonCode, VmId};
+
+use crate::Exit;
+
+/// An operation of a driver that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// No such machine runs.
+    #[error("{0} does not run")]
+    NotRunning(VmId),
+    /// The driver cannot build such a machine.
+    #[error("cannot build the machine of {id}")]
+    Spec {
+        /// Whose machine.
+        id: VmId,
+        /// What is wrong with it.
+        #[source]
+        source: SpecFault,
+    },
+    /// A file or folder of a machine could not be worked on.
+    #[error("cannot {operation} {}", path.display())]
+    Folder {
+        /// A verb.
+        operation: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The VMM's program could not be executed.
+    #[error("cannot execute {}", binary.display())]
+    Execute {
+        /// The program.
+        binary: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The VMM started and ended at once.
+    #[error("the VMM of {id} did not come up: it {exit}; it said: {said}")]
+    DidNotStart {
+        /// Whose VMM.
+        id: VmId,
+        /// How it ended.
+        exit: Exit,
+        /// The end of what it wrote to its standard error.
+        said: String,
+    },
+    /// The VMM started but did not answer.
+    #[error("the VMM of {id} did not answer within {} s", limit.as_secs())]
+    DidNotAnswer {
+        /// Whose VMM.
+        id: VmId,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// A process could not be watched or signalled.
+    #[error("cannot {operation} process {pid}")]
+    Process {
+        /// A verb.
+        operation: &'static str,
+        /// The process.
+        pid: u32,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The VMM is still there after it was killed.
+    #[error("process {pid}, the VMM of {id}, is still there {} s after it was killed", waited.as_secs())]
+    DoesNotEnd {
+        /// Whose VMM.
+        id: VmId,
+        /// Its process.
+        pid: u32,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The control channel could not be opened.
+    #[error("cannot open the control channel of {id}")]
+    Control {
+        /// Whose channel.
+        id: VmId,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The simulator was told to fail here.
+    #[error("the simulator was told to fail at {0}")]
+    Simulated(&'static str),
+}
+
+/// Why a machine cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecFault {
+    /// More disks than the machine has places for.
+    #[error("it has {disks} disks and the machine takes {limit}")]
+    TooManyDisks {
+        /// How many there are.
+        disks: usize,
+        /// How many fit.
+        limit: usize,
+    },
+    /// A serial that would be cut off.
+    #[error("the disk serial {0:?} is not 1 to 20 bytes of letters, digits and dashes")]
+    Serial(String),
+    /// Neither processors nor memory may be zero.
+    #[error("a machine needs at least one processor and 1M of memory")]
+    Nothing,
+    /// A socket path that the kernel would refuse (`sun_path`, unix(7)).
+    #[error(
+        "the socket path {} is {length} bytes long and at most 107 are possible: choose a shorter run-time directory",
+        path.display()
+    )]
+    SocketPath {
+        /// The path.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
+}
+
+/// A conversation with QEMU's monitor that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QmpError {
+    /// Bytes could not be exchanged.
+    #[error("cannot {operation} the monitor")]
+    Io {
+        /// A verb.
+        operation: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// QEMU hung up.
+    #[error("the monitor hung up")]
+    HungUp,
+    /// Something that is not QMP.
+    #[error("the monitor sent something that is not QMP")]
+    Garbled(#[source] serde_json::Error),
+    /// QEMU refused a command.
+    #[error("the monitor refused {command}: {answer}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// QEMU's sentence.
+        answer: String,
+    },
+}
+
+impl DriverError {
+    /// What the VM's owner is told.
+    pub fn reason(&self) -> Reason {
+        let message = self.with_causes();
+        match self {
+            Self::NotRunning(_) => Reason::passing(ReasonCode::VmmDied, message, "start the VM again"),
+            Self::Spec { .. } => Reason::lasting(
+                ReasonCode::VmmFailed,
+                message,
+                "ask for a machine of another shape, or change the host's settings",
+            ),
+            Self::Folder { source, .. } if source.kind() == io::ErrorKind::StorageFull => Reason::passing(
+                ReasonCode::DiskFull,
+                message,
+                "make room on the host's run-time directory",
+            ),
+            Self::Folder { .. } => Reason::passing(
+                ReasonCode::HostFailed,
+                message,
+                "look at the host's run-time directory; `pitwall doctor` checks it",
+            ),
+            Self::Execute { .. } => Reason::passing(
+                ReasonCode::HostNotReady,
+                message,
+                "install QEMU on the host: apt-get install qemu-system-x86",
+            ),
+            Self::DidNotStart { .. } | Self::DidNotAnswer { .. } => Reason::passing(
+                ReasonCode::VmmFailed,
+                message,
+                "`pitwall doctor` on the host says what is missing",
+            ),
+            Self::Process { .. } | Self::DoesNotEnd { .. } => Reason::passing(
+                ReasonCode::HostFailed,
+                message,
+                "look at this process on the host; a disk that does not answer can hold it",
+            ),
+            Self::Control { .. } => Reason::passing(ReasonCode::VmmFailed, message, "restart the VM"),
+            Self::Simulated(_) => {
+                Reason::passing(ReasonCode::HostFailed, message, "nothing: it is a rehearsal")
+            }
+        }
+    }
+
+    fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,33 @@
+//! The compute port: what the orchestrator may ask of whatever runs machines, and the adapters behind it.
+//!
+//! ```text
+//!             orchestrator
+//!                  │  Driver: probe · ensure · observe · wait_ended · control · stop · destroy · recover
+//!        ┌─────────┴─────────┐
+//!      qemu                 sim
+//!   a process per VM      in memory
+//! ```
+//!
+//! A driver says what it needs ([`Needs`]: a root filesystem, a TAP, a kernel) and what it can do
+//! ([`Abilities`]); only what it needs is made for it. It knows nothing of plans, images or networks: a
+//! [`MachineSpec`] names files and a TAP that are already there.
+//!
+//! What always holds:
+//!
+//! * Every verb may be said twice; the second time changes nothing.
+//! * A machine outlives the process that started it; [`Driver::recover`] finds it again.
+//! * `destroy` needs nothing to be healthy: neither the machine, nor its folder, nor what is known of it.
+//! * Both adapters pass [`conformance`].
+
+pub mod conformance;
+mod error;
+mod port;
+pub mod qemu;
+pub mod sim;
+mod spec;
+
+pub use error::{DriverError, QmpError, SpecFault};
+pub use port::{
+    Abilities, Accelerator, Capabilities, ControlStream, Driver, Exit, Needs, Observation, Recovered, Verdict,
+};
+pub use spec::{Disk, Kernel, MachineSpec, Nic};

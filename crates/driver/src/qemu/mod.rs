@@ -1,0 +1,1 @@
+//! QEMU (stub, replaced within the hour).

@@ -1,0 +1,119 @@
+//! What a simulator was told to do wrong, and when.
+
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use crate::DriverError;
+
+/// A verb of the port, as something to fail or hang at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// [`crate::Driver::probe`]
+    Probe,
+    /// [`crate::Driver::ensure`]
+    Ensure,
+    /// [`crate::Driver::observe`]
+    Observe,
+    /// [`crate::Driver::control`]
+    Control,
+    /// [`crate::Driver::stop`]
+    Stop,
+    /// [`crate::Driver::destroy`]
+    Destroy,
+    /// [`crate::Driver::recover`]
+    Recover,
+}
+
+impl Step {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Ensure => "ensure",
+            Self::Observe => "observe",
+            Self::Control => "control",
+            Self::Stop => "stop",
+            Self::Destroy => "destroy",
+            Self::Recover => "recover",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    hang_at: Vec<Step>,
+    fail_at: Vec<Step>,
+    fail_in: Option<usize>,
+    taken: usize,
+}
+
+/// Orders, and the bell that wakes those who hang.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    orders: Mutex<Orders>,
+    released: Notify,
+}
+
+impl Script {
+    pub(super) fn hang_at(&self, step: Step) {
+        self.with(|orders| orders.hang_at.push(step));
+    }
+
+    pub(super) fn fail_at(&self, step: Step) {
+        self.with(|orders| orders.fail_at.push(step));
+    }
+
+    pub(super) fn fail_in(&self, steps: usize) {
+        self.with(|orders| orders.fail_in = Some(steps));
+    }
+
+    pub(super) fn release(&self) {
+        self.with(|orders| {
+            *orders = Orders {
+                taken: orders.taken,
+                ..Orders::default()
+            }
+        });
+        self.released.notify_waiters();
+    }
+
+    pub(super) fn steps_taken(&self) -> usize {
+        self.with(|orders| orders.taken)
+    }
+
+    /// Called at the head of each verb.
+    pub(super) async fn at(&self, step: Step) -> Result<(), DriverError> {
+        let fails = self.with(|orders| {
+            orders.taken += 1;
+            let counted_down = match &mut orders.fail_in {
+                Some(0) => {
+                    orders.fail_in = None;
+                    true
+                }
+                Some(left) => {
+                    *left -= 1;
+                    false
+                }
+                None => false,
+            };
+            counted_down || orders.fail_at.contains(&step)
+        });
+        if fails {
+            return Err(DriverError::Simulated(step.name()));
+        }
+        loop {
+            let released = self.released.notified();
+            if !self.with(|orders| orders.hang_at.contains(&step)) {
+                return Ok(());
+            }
+            released.await;
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Orders) -> T) -> T {
+        act(&mut self
+            .orders
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
