@@ -1,0 +1,351 @@
+//! One task owns one VM.
+//!
+//! ```text
+//!   wishes ─► take ─► diff ─► steps ─► settle ─► rest ─┐
+//!              ▲                                       │ a wish, the VMM's end, the guest's word, a retry
+//!              └───────────────────────────────────────┘
+//! ```
+//!
+//! Always holds: nobody else changes the VM; a slow step is given up as soon as a wish comes that makes it
+//! pointless (removal, another power, a greater counter), and what it made is unmade first.
+
+mod failure;
+mod steps;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use driver::Exit;
+use model::{Phase, Power, Reason, Retry, VmBody, VmId};
+use tokio::sync::watch;
+use wire::guest::PowerOffKind;
+
+use crate::diff::{Actual, diff};
+use crate::guest::{GuestLink, GuestState};
+use crate::host::Host;
+use crate::memory::{BootOutcome, VmRecord};
+pub(crate) use failure::StepError;
+pub(crate) use steps::erase;
+pub(crate) use view::VmView;
+
+/// What the host is told of one VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) placement: u64,
+    pub(crate) generation: u64,
+    pub(crate) remove: bool,
+    /// `None`: as it was.
+    pub(crate) body: Option<VmBody>,
+    /// The host is going down: end the VM in order, and begin the same boot again at the next start.
+    pub(crate) suspend: bool,
+}
+
+/// The way in to a VM's task.
+pub(crate) struct VmHandle {
+    pub(crate) wishes: watch::Sender<Wish>,
+    pub(crate) view: watch::Receiver<VmView>,
+    pub(crate) task: tokio::task::JoinHandle<()>,
+}
+
+impl VmHandle {
+    /// Tells the task what the plan says of its VM, unless it was told already.
+    pub(crate) fn wish(&self, wish: Wish) {
+        self.wishes.send_if_modified(|held| {
+            let changed = !held.suspend && *held != wish;
+            if changed {
+                *held = wish;
+            }
+            changed
+        });
+    }
+
+    /// Has the VM ended in order, to be begun again at the next start.
+    pub(crate) fn suspend(&self) {
+        self.wishes.send_modify(|wish| wish.suspend = true);
+    }
+}
+
+/// How a VM was found when its task starts.
+#[derive(Debug)]
+pub(crate) enum Beginning {
+    /// Its VMM runs.
+    Running,
+    /// Its VMM ended while nobody looked.
+    Ended(Exit),
+    /// No trace of a VMM.
+    Absent,
+    /// A plan names it for the first time.
+    New,
+}
+
+pub(crate) struct VmTask {
+    host: Arc<Host>,
+    record: VmRecord,
+    actual: Actual,
+    wishes: watch::Receiver<Wish>,
+    view: watch::Sender<VmView>,
+    guest: Option<GuestLink>,
+    /// Failed attempts since the last success.
+    attempts: u32,
+    /// The record stands in the host's memory.
+    written: bool,
+}
+
+/// Why a resting task goes on.
+enum Woken {
+    Wish,
+    Ended(Exit),
+    Guest,
+    Retry,
+}
+
+impl VmTask {
+    /// Starts the task of a VM.
+    pub(crate) fn start(host: Arc<Host>, record: VmRecord, beginning: Beginning, suspend: bool) -> VmHandle {
+        let wish = Wish {
+            placement: record.placement,
+            generation: record.accepted,
+            remove: record.remove,
+            body: None,
+            suspend,
+        };
+        let (wishes, wishes_receiver) = watch::channel(wish);
+        let (view, view_receiver) = watch::channel(VmView::of_record(&host, &record));
+        let actual = Actual { running: matches!(beginning, Beginning::Running), ..Actual::default() };
+        let task = Self {
+            host,
+            record,
+            actual,
+            wishes: wishes_receiver,
+            view,
+            guest: None,
+            attempts: 0,
+            written: !matches!(beginning, Beginning::New),
+        };
+        let task = tokio::spawn(task.run(beginning));
+        VmHandle { wishes, view: view_receiver, task }
+    }
+
+    #[tracing::instrument(name = "vm", skip_all, fields(vm.id = %self.record.id, vm.name = %self.record.body.name))]
+    async fn run(mut self, beginning: Beginning) {
+        match beginning {
+            Beginning::Running => self.connect_guest(),
+            Beginning::Ended(exit) => self.ended(exit).await,
+            Beginning::Absent | Beginning::New => {}
+        }
+        loop {
+            if let Err(error) = self.take_wish() {
+                self.fail_for_now(error.into());
+                self.rest(Some(self.host.config.retry_after)).await;
+                continue;
+            }
+            if self.wishes.borrow().suspend {
+                self.suspend().await;
+                return;
+            }
+            let steps = diff(&self.record, self.actual);
+            if steps.is_empty() {
+                self.settle();
+                self.rest(None).await;
+                continue;
+            }
+            match self.carry_out(&steps).await {
+                Ok(()) if self.record.remove => return,
+                Ok(()) => self.attempts = 0,
+                Err(StepError::Superseded) => tracing::info!("given up for a newer wish"),
+                Err(error) => self.failed(error).await,
+            }
+        }
+    }
+
+    /// Takes on the newest wish, written down before anything is done for it.
+    fn take_wish(&mut self) -> Result<(), crate::memory::FileError> {
+        let wish = self.wishes.borrow_and_update().clone();
+        let newer = wish.generation > self.record.accepted
+            || wish.placement > self.record.placement
+            || (wish.remove && !self.record.remove);
+        if !newer && self.written {
+            return Ok(());
+        }
+        let mut next = self.record.clone();
+        next.placement = wish.placement.max(next.placement);
+        next.accepted = wish.generation.max(next.accepted);
+        next.remove = wish.remove;
+        if let Some(body) = wish.body {
+            next.body = body;
+        }
+        // Removal is written in the plan already, and must work on a full disk.
+        if !next.remove {
+            self.host.memory.vm_write(&next)?;
+        }
+        self.written = true;
+        self.record = next;
+        self.attempts = 0;
+        self.show(|view, record| view.accepted = record.accepted);
+        Ok(())
+    }
+
+    /// Nothing is left to do: what is shown follows from the record.
+    fn settle(&self) {
+        let phase = match &self.record.outcome {
+            BootOutcome::Begun => Phase::Running,
+            BootOutcome::Off if self.record.boot == 0 && self.record.body.power == Power::On => Phase::Accepted,
+            BootOutcome::Off => Phase::Stopped,
+            BootOutcome::Failed(_) => Phase::Failed,
+        };
+        let reason = match &self.record.outcome {
+            BootOutcome::Failed(reason) => Some(reason.clone()),
+            BootOutcome::Begun | BootOutcome::Off => None,
+        };
+        self.show(|view, record| {
+            view.phase = phase;
+            view.reason = reason;
+            view.stage = None;
+            view.boot = record.boot;
+            view.settled = record.accepted;
+        });
+    }
+
+    async fn rest(&mut self, retry: Option<Duration>) {
+        match self.woken(retry).await {
+            Woken::Wish | Woken::Retry => {}
+            Woken::Ended(exit) => self.ended(exit).await,
+            Woken::Guest => self.guest_spoke(),
+        }
+    }
+
+    async fn woken(&mut self, retry: Option<Duration>) -> Woken {
+        let id = self.record.id;
+        let driver = self.host.driver.clone();
+        let running = self.actual.running;
+        let guest = self.guest.as_ref().map(GuestLink::watch);
+        tokio::select! {
+            changed = self.wishes.changed() => match changed {
+                Ok(()) => Woken::Wish,
+                // The service is gone, and with it everybody who could wish; the VM itself goes on.
+                Err(_) => std::future::pending().await,
+            },
+            exit = driver.wait_ended(id), if running => Woken::Ended(exit),
+            () = guest_changed(guest) => Woken::Guest,
+            () = pause(retry) => Woken::Retry,
+        }
+    }
+
+    /// The VMM ended by itself.
+    async fn ended(&mut self, exit: Exit) {
+        let said = self.guest.take().map(|guest| guest.state()).unwrap_or_default();
+        let outcome = match said.powered_off {
+            Some(PowerOffKind::Off) => BootOutcome::Off,
+            Some(PowerOffKind::Reboot) => BootOutcome::Begun,
+            None if exit.at_guests_wish => BootOutcome::Off,
+            None => BootOutcome::Failed(failure::vmm_died(&self.record.body.name, &exit)),
+        };
+        tracing::info!(?outcome, "the VMM ended");
+        self.actual = Actual { running: false, attached: self.actual.attached, ready: None };
+        if let Err(error) = self.unmake_runtime().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "traces of the ended VMM stay for the sweep");
+        }
+        self.record_outcome(outcome);
+    }
+
+    fn guest_spoke(&mut self) {
+        let Some(state) = self.guest.as_ref().map(GuestLink::state) else { return };
+        self.actual.ready = state.ready.as_ref().map(|ready| ready.config_revision);
+        self.show_guest(&state);
+    }
+
+    /// A step failed: time may mend it, or it is written down until something else is asked.
+    async fn failed(&mut self, error: StepError) {
+        if let StepError::VmmDied(exit) = error {
+            return self.ended(exit).await;
+        }
+        let reason = error.reason(&self.record.body.name);
+        tracing::warn!(error = &error as &dyn std::error::Error, reason = reason.code.as_str(), "a step failed");
+        self.attempts = self.attempts.saturating_add(1);
+        if reason.retry == Retry::Later || self.record.remove {
+            let pause = self.host.config.retry_after * (1 << self.attempts.min(6).saturating_sub(1));
+            self.fail_for_now(reason);
+            self.rest(Some(pause)).await;
+        } else if self.actual.running {
+            // A VM that was taken over and does not speak may still serve its people: it is shown, not ended.
+            self.fail_for_now(reason);
+            self.rest(None).await;
+        } else {
+            self.record.boot = self.record.body.boot;
+            self.record_outcome(BootOutcome::Failed(reason));
+        }
+    }
+
+    fn fail_for_now(&self, reason: Reason) {
+        self.show(|view, record| {
+            view.phase = if record.remove { Phase::Removing } else { Phase::Failed };
+            view.reason = Some(reason);
+            view.stage = None;
+        });
+    }
+
+    fn record_outcome(&mut self, outcome: BootOutcome) {
+        self.record.outcome = outcome;
+        if self.record.remove {
+            return;
+        }
+        if let Err(error) = self.host.memory.vm_write(&self.record) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the outcome of the boot is not written down");
+        }
+    }
+
+    /// Ends the guest in order and leaves everything asked as it is, so that the next start begins the same boot
+    /// again.
+    async fn suspend(&mut self) {
+        if self.actual.running {
+            self.stop_guest().await;
+        }
+        if let Err(error) = self.unmake_runtime().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the VM's run-time traces stay");
+        }
+    }
+
+    /// Changes what is reported, and has it reported if that changed anything.
+    fn show(&self, change: impl FnOnce(&mut VmView, &VmRecord)) {
+        let changed = self.view.send_if_modified(|view| {
+            let before = view.clone();
+            change(view, &self.record);
+            *view != before
+        });
+        if changed {
+            self.host.changed.notify_one();
+        }
+    }
+
+    fn show_guest(&self, state: &GuestState) {
+        self.show(|view, _| {
+            if let Some(ready) = &state.ready {
+                view.ssh_port = Some(ready.ssh_port);
+                view.host_keys.clone_from(&ready.host_keys);
+            }
+        });
+    }
+
+    /// The VM.
+    fn id(&self) -> VmId {
+        self.record.id
+    }
+}
+
+async fn guest_changed(guest: Option<watch::Receiver<GuestState>>) {
+    let gone = match guest {
+        Some(mut guest) => guest.changed().await.is_err(),
+        None => true,
+    };
+    if gone {
+        std::future::pending().await
+    }
+}
+
+async fn pause(length: Option<Duration>) {
+    match length {
+        Some(length) => tokio::time::sleep(length).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,256 @@
+//! The settings: defaults, then the file, then environment and flags; complete before the first port opens.
+//!
+//! The defaults are a commented file that is part of the program, so documentation and default cannot differ. All
+//! that is wrong is told together, each with its key.
+
+mod file;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::{HostName, Subnet};
+
+pub(crate) use file::{Accelerator, LogFormat};
+use file::{File, FileError};
+
+/// The configuration file that is read unless another is named.
+pub(crate) const DEFAULT_FILE: &str = "/etc/pitwall/config.toml";
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) state: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) log_filter: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) host: HostSettings,
+    pub(crate) bridge: String,
+    pub(crate) subnet: Subnet,
+    pub(crate) outbound: Option<String>,
+    pub(crate) resolvers: Vec<Ipv4Addr>,
+    pub(crate) insecure_registries: Vec<String>,
+}
+
+/// The settings of the host itself.
+#[derive(Debug, Clone)]
+pub(crate) struct HostSettings {
+    pub(crate) name: HostName,
+    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) boot_deadline: Duration,
+    pub(crate) stop_grace: Duration,
+    pub(crate) cpu_overcommit: u32,
+    pub(crate) disk_overcommit: u64,
+    pub(crate) memory_percent: u64,
+}
+
+/// Settings given by flags or environment; each wins over the files.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// The configuration file [default: /etc/pitwall/config.toml, if it is there]
+    #[arg(long, env = "PITWALL_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the API listens
+    #[arg(long, env = "PITWALL_LISTEN", value_name = "ADDRESS:PORT", global = true)]
+    pub(crate) listen: Option<String>,
+    /// What must last: database, token, images, disks
+    #[arg(long, env = "PITWALL_STATE", value_name = "DIR", global = true)]
+    pub(crate) state: Option<PathBuf>,
+    /// What a reboot may forget: sockets, process ids, consoles
+    #[arg(long, env = "PITWALL_RUN", value_name = "DIR", global = true)]
+    pub(crate) run: Option<PathBuf>,
+    /// The directory with the guests' kernel and initramfs
+    #[arg(long, env = "PITWALL_BUNDLE", value_name = "DIR", global = true)]
+    pub(crate) bundle: Option<PathBuf>,
+    /// The VMs' subnet
+    #[arg(long, env = "PITWALL_SUBNET", value_name = "SUBNET", global = true)]
+    pub(crate) subnet: Option<String>,
+    /// The bridge that VMs are attached to
+    #[arg(long, env = "PITWALL_BRIDGE", value_name = "NAME", global = true)]
+    pub(crate) bridge: Option<String>,
+    /// The interface to the world
+    #[arg(long, env = "PITWALL_OUTBOUND", value_name = "INTERFACE", global = true)]
+    pub(crate) outbound: Option<String>,
+    /// A name server for VMs (repeatable)
+    #[arg(long = "resolver", env = "PITWALL_RESOLVERS", value_name = "ADDRESS", value_delimiter = ',', global = true)]
+    pub(crate) resolvers: Vec<String>,
+    /// Filter of the log: error, warn, info, debug
+    #[arg(long, env = "PITWALL_LOG", value_name = "FILTER", global = true)]
+    pub(crate) log: Option<String>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read or parsed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Values that cannot be used; each with its key.
+    #[error("the settings cannot be used:\n{}", .0.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))]
+    Values(Vec<String>),
+}
+
+impl Settings {
+    /// Reads and checks everything.
+    pub(crate) fn load(flags: &Flags, machine_name: &str) -> Result<Self, ConfigError> {
+        let mut file = File::defaults()?;
+        let path = flags.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        if flags.config.is_some() || path.exists() {
+            file.overlay(path)?;
+        }
+        overlay_flags(&mut file, flags);
+        check(&file, machine_name)
+    }
+
+    /// The file that holds the admin's token.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.state.join("admin.token")
+    }
+
+    /// The lock that one running pitwall holds.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.run.join("pitwall.lock")
+    }
+}
+
+fn overlay_flags(file: &mut File, flags: &Flags) {
+    fn set<T: Clone>(to: &mut T, from: Option<&T>) {
+        if let Some(value) = from {
+            to.clone_from(value);
+        }
+    }
+    set(&mut file.listen, flags.listen.as_ref());
+    set(&mut file.state, flags.state.as_ref());
+    set(&mut file.run, flags.run.as_ref());
+    set(&mut file.host.bundle, flags.bundle.as_ref());
+    set(&mut file.network.subnet, flags.subnet.as_ref());
+    set(&mut file.network.bridge, flags.bridge.as_ref());
+    set(&mut file.network.outbound, flags.outbound.as_ref());
+    set(&mut file.log.filter, flags.log.as_ref());
+    if !flags.resolvers.is_empty() {
+        file.network.resolvers.clone_from(&flags.resolvers);
+    }
+}
+
+/// Collects what is wrong instead of stopping at the first.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn take<T, E: std::fmt::Display>(&mut self, key: &str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
+    }
+
+    fn need(&mut self, holds: bool, key: &str, what: &str) {
+        if !holds {
+            self.0.push(format!("{key}: {what}"));
+        }
+    }
+}
+
+fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
+    let mut faults = Faults::default();
+    let listen = faults.take("listen", file.listen.parse::<SocketAddr>());
+    let loopback = listen.is_none_or(|listen| listen.ip().is_loopback());
+    faults.need(loopback, "listen", "must be a loopback address, such as 127.0.0.1:7480; there is no TLS yet");
+    for (key, path) in [("state", &file.state), ("run", &file.run)] {
+        faults.need(path.is_absolute(), key, "must be an absolute path");
+    }
+    let name = if file.host.name.is_empty() { host_name(machine_name) } else { file.host.name.clone() };
+    let name = faults.take("host.name", name.parse::<HostName>());
+    let subnet = faults.take("network.subnet", file.network.subnet.parse::<Subnet>());
+    let bridge = &file.network.bridge;
+    faults.need(
+        (1..=15).contains(&bridge.len()) && bridge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+        "network.bridge",
+        "must be an interface name of 1 to 15 letters, digits and -",
+    );
+    let resolvers = file.network.resolvers.iter().map(|text| {
+        text.parse::<Ipv4Addr>().map_err(|_| format!("{text:?} is not an IPv4 address"))
+    });
+    let resolvers = faults.take("network.resolvers", resolvers.collect::<Result<Vec<_>, _>>());
+    faults.need(file.host.cpu_overcommit > 0, "host.cpu_overcommit", "must be at least 1");
+    faults.need(file.host.disk_overcommit > 0, "host.disk_overcommit", "must be at least 1");
+    faults.need((1..=100).contains(&file.host.memory_percent), "host.memory_percent", "must be 1 to 100");
+    let (Some(listen), Some(name), Some(subnet), Some(resolvers)) = (listen, name, subnet, resolvers) else {
+        return Err(ConfigError::Values(faults.0));
+    };
+    if !faults.0.is_empty() {
+        return Err(ConfigError::Values(faults.0));
+    }
+    Ok(Settings {
+        listen,
+        state: file.state.clone(),
+        run: file.run.clone(),
+        log_filter: file.log.filter.clone(),
+        log_format: file.log.format,
+        host: HostSettings {
+            name,
+            bundle: Some(file.host.bundle.clone()).filter(|path| !path.as_os_str().is_empty()),
+            accelerator: file.host.accelerator,
+            boot_deadline: Duration::from_secs(file.host.boot_deadline_seconds),
+            stop_grace: Duration::from_secs(file.host.stop_grace_seconds),
+            cpu_overcommit: file.host.cpu_overcommit,
+            disk_overcommit: file.host.disk_overcommit,
+            memory_percent: file.host.memory_percent,
+        },
+        bridge: bridge.clone(),
+        subnet,
+        outbound: Some(file.network.outbound.clone()).filter(|name| !name.is_empty()),
+        resolvers,
+        insecure_registries: file.image.insecure_registries.clone(),
+    })
+}
+
+/// A machine's name as a DNS label: its first label in lower case, or `host` where nothing usable is left.
+fn host_name(machine_name: &str) -> String {
+    let label = machine_name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    if label.parse::<HostName>().is_ok() { label } else { "host".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, flags: Flags) -> Result<Settings, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Settings::load(&Flags { config: Some(file.path().to_owned()), ..flags }, "Box.example")
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let settings = load("", Flags::default()).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:7480");
+        assert_eq!(settings.state, Path::new("/var/lib/pitwall"));
+        assert_eq!(settings.run, Path::new("/run/pitwall"));
+        assert_eq!(settings.subnet, Subnet::DEFAULT);
+        assert_eq!(settings.host.name.as_str(), "box");
+        assert_eq!(settings.token_file(), Path::new("/var/lib/pitwall/admin.token"));
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let flags = Flags { listen: Some("127.0.0.1:1".into()), ..Flags::default() };
+        let settings = load("listen = '127.0.0.1:2'\nstate = '/x'\n", flags).unwrap();
+        assert_eq!(settings.listen.port(), 1);
+        assert_eq!(settings.state, Path::new("/x"));
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_with_their_keys() {
+        let error = load("listen = '0.0.0.0:1'\nstate = 'x'\n[network]\nsubnet = '1'\n", Flags::default());
+        let text = error.unwrap_err().to_string();
+        for key in ["listen:", "state:", "network.subnet:"] {
+            assert!(text.contains(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let text = format!("{:?}", load("[host]\nboot_dedline_seconds = 3\n", Flags::default()).unwrap_err());
+        assert!(text.contains("boot_dedline_seconds"), "{text}");
+    }
+}
