@@ -1,7 +1,7 @@
 //! Events of a VM: `/v1/vms/{vm}/events`, as server-sent events.
 //!
 //! A change has an id, stands in commit order, and is sent again to a client that comes back with `Last-Event-ID`.
-//! Progress (`type` is `stage`) has no id, is never stored and may be missed.
+//! Progress has no id, is never stored and may be missed.
 
 use http::Method;
 use model::{ProblemCode, VmId};
@@ -13,7 +13,8 @@ use crate::{Access, Answer, Content, Endpoint, Reason, Shape, Stage, VmStatus};
 /// Something that happened to a VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// What kind of thing: `created`, `asked`, `status`, `adopted`, `deleted`, `stage`; more may come.
+    /// What kind of thing: `created`, `adopted`, `changed` (something else is asked of it), `status` (it, or its
+    /// reason, is another), `deleted`, `progress` (of a stage); more may come.
     #[serde(rename = "type")]
     #[schema(example = "status")]
     pub kind: String,
@@ -27,7 +28,7 @@ pub struct Event {
     pub generation: u64,
     /// Where it stood, where that changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(inline, nullable = false)]
+    #[schema(nullable = false)]
     pub status: Option<VmStatus>,
     /// Why it is not as asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -76,7 +76,6 @@ pub struct FoundVm {
     #[schema(example = "box1")]
     pub host: String,
     /// Where it stands.
-    #[schema(inline)]
     pub status: VmStatus,
     /// The image it was made from.
     #[schema(required)]

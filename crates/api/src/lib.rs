@@ -38,6 +38,6 @@ pub use service::{Health, Version};
 pub use vms::{CreateVm, Reason, Stage, Vm, VmList, VmStatus};
 
 pub use model::{
-    ByteSize, HostId, ImageRef, ImageRefError, ProblemCode, PublicKey, ReasonCode, SizeError, Status, VmId,
-    VmName,
+    ByteSize, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode, SizeError,
+    Status, VmId, VmName,
 };

@@ -34,7 +34,7 @@ pub struct CreateVm {
     pub disk_bytes: Option<u64>,
     /// Who may sign in: OpenSSH public keys, one line each.
     #[schema(min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
-    pub ssh_keys: Vec<String>,
+    pub keys: Vec<String>,
 }
 
 /// A VM.
@@ -47,7 +47,6 @@ pub struct Vm {
     #[schema(example = "web")]
     pub name: String,
     /// Where it stands.
-    #[schema(inline)]
     pub status: VmStatus,
     /// Why it is not as asked.
     #[schema(required)]
@@ -74,6 +73,7 @@ pub struct Vm {
     pub generation: u64,
     /// The newest generation its host has finished with, in success or failure; 0 before the first.
     #[serde(default)]
+    #[schema(required)]
     pub settled_generation: u64,
     /// The name of its host.
     #[schema(required, example = "box1")]
@@ -95,6 +95,7 @@ pub struct Vm {
     pub host_key: Option<String>,
     /// Its SSH server's host keys, one `TYPE BASE64` line each.
     #[serde(default)]
+    #[schema(required)]
     pub host_keys: Vec<String>,
     /// A command line that signs in and pins the host key.
     #[schema(required)]

@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::{ByteSize, CreateVm, Vm};
+use clap::Args;
+
+use crate::args::{Global, Waiting};
+use crate::connect::connect;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::table::or_dash;
+use crate::wait::{self, Goal};
+use crate::{image, keys};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pwctl create web --image debian:12
+  pwctl create db --image oci:./image --cpus 2 --memory 1G --disk 10G --key ~/.ssh/id_ed25519.pub")]
+pub(crate) struct Create {
+    /// The VM's name: up to 63 of a-z, 0-9 and -
+    name: String,
+    /// NAME[:TAG], REGISTRY/NAME[:TAG], NAME@sha256:DIGEST, or oci:DIRECTORY[:TAG] on the server's machine
+    #[arg(long, value_name = "REF")]
+    image: String,
+    /// Virtual processors [default: 1]
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
+    /// Memory, such as 512M [default: 512M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<ByteSize>,
+    /// Writable disk, such as 2G [default: 2G]
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<ByteSize>,
+    /// Public key that may sign in; repeatable [default: the one that make up made]
+    #[arg(long = "key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+impl Create {
+    pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let wish = CreateVm {
+            name: self.name,
+            image: image::absolute(&self.image)?,
+            cpus: self.cpus,
+            memory_bytes: self.memory.map(ByteSize::bytes),
+            disk_bytes: self.disk.map(ByteSize::bytes),
+            keys: keys::public_lines(&self.keys, &global.state)?,
+        };
+        let client = connect(global)?;
+        let vm = client.vm_create(&wish).await?;
+        if self.waiting.no_wait {
+            return output.result(&vm, || asked_for(&vm, output));
+        }
+        let limit = Duration::from_secs(self.waiting.timeout);
+        let vm = wait::until(&client, &vm, Goal::Running, limit, output.talk())
+            .await?
+            .unwrap_or(vm);
+        output.result(&vm, || ready(&vm, output))
+    }
+}
+
+fn asked_for(vm: &Vm, output: &Output) -> String {
+    match output.is_quiet() {
+        true => format!("{}\n", vm.name),
+        false => format!(
+            "{} is asked for and {}; watch it with: pwctl get {0}\n",
+            vm.name, vm.status
+        ),
+    }
+}
+
+fn ready(vm: &Vm, output: &Output) -> String {
+    match output.is_quiet() {
+        true => format!("{}\n", vm.name),
+        false => {
+            let address = or_dash(vm.address.as_ref());
+            format!(
+                "{} is {} at {address}; sign in with: pwctl ssh {0}\n",
+                vm.name, vm.status
+            )
+        }
+    }
+}

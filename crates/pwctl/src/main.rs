@@ -1,0 +1,72 @@
+//! `pwctl`: virtual machines from the command line.
+//!
+//! ```text
+//!   args ─► commands::NAME ─► api::Client ─► the server
+//!                │
+//!                ├── wait      follows a VM until it is as asked, or will not be
+//!                ├── output    results on stdout: text, or one JSON document
+//!                └── failure   on stderr: what happened, why, the next step; and the exit code
+//! ```
+//!
+//! It knows the HTTP contract and nothing below it. Data goes to stdout and talk to stderr.
+
+mod args;
+mod commands;
+mod connect;
+mod failure;
+mod image;
+mod keys;
+mod output;
+mod progress;
+mod ssh;
+mod table;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return refuse(&told),
+    };
+    let output = Output::new(cli.global.json, cli.global.quiet);
+    let own_failure = commands::own_failure(&cli.command);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            return failure::report(
+                &failure::Failure::Runtime { source },
+                cli.global.json,
+                own_failure,
+            );
+        }
+    };
+    match runtime.block_on(commands::run(cli.command, &cli.global, &output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure::report(&failure, cli.global.json, own_failure),
+    }
+}
+
+/// Help and version are answers; everything else that stops the parser is a mistake in the command line.
+fn refuse(told: &clap::Error) -> ExitCode {
+    let is_mistake = told.use_stderr();
+    // Nobody is left to tell when the terminal is gone.
+    let _ = told.print();
+    if !is_mistake {
+        return ExitCode::SUCCESS;
+    }
+    let is_ssh = std::env::args()
+        .skip(1)
+        .find(|word| !word.starts_with('-'))
+        .is_some_and(|word| word == "ssh");
+    ExitCode::from(if is_ssh {
+        ssh::OWN_FAILURE
+    } else {
+        api::ExitCode::Usage.code()
+    })
+}

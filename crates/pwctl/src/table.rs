@@ -1,0 +1,88 @@
+//! Text for people: columns as wide as their widest cell, and pairs of label and value.
+
+/// A table: the first row is its head.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell: &String| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<_> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Lines of `label: value`, the values below each other; a value of several lines stays in its column.
+pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(label, _)| label.len() + 2).max().unwrap_or(0);
+    let mut text = String::new();
+    for (label, value) in pairs {
+        let value = value.trim_end().replace('\n', &format!("\n{:width$}", ""));
+        text.push_str(&format!("{:width$}{value}\n", format!("{label}:")));
+    }
+    text
+}
+
+/// The value, or a dash where there is none.
+pub(crate) fn or_dash(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+/// Bytes in the largest unit that leaves a whole number; where none does, with one decimal.
+pub(crate) fn size(bytes: u64) -> String {
+    let exact = api::ByteSize::from_bytes(bytes).to_string();
+    if bytes < 1024 || exact.ends_with(|last: char| last.is_ascii_alphabetic()) {
+        return exact;
+    }
+    let (mut whole, mut rest, mut units) = (bytes, 0, "KMGT".chars());
+    let mut unit = ' ';
+    while whole >= 1024 {
+        let Some(next) = units.next() else { break };
+        (rest, whole, unit) = (whole % 1024, whole / 1024, next);
+    }
+    format!("{whole}.{}{unit}", rest * 10 / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_no_line_ends_in_blanks() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [
+            row(["NAME", "STATUS", "ADDRESS"]),
+            row(["web", "RUNNING", "172.30.0.3"]),
+            row(["a", "INIT", ""]),
+        ];
+        assert_eq!(
+            columns(&rows),
+            "NAME  STATUS   ADDRESS\nweb   RUNNING  172.30.0.3\na     INIT\n"
+        );
+    }
+
+    #[test]
+    fn a_long_value_stays_in_its_column() {
+        let text = pairs(&[("name", "web".into()), ("console", "one\ntwo".into())]);
+        assert_eq!(text, "name:    web\nconsole: one\n         two\n");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(
+            [512 << 20, 2 << 30, 1000, 0].map(size),
+            ["512M", "2G", "1000", "0"]
+        );
+        assert_eq!([34_567_890, 1_500_000_000_000].map(size), ["32.9M", "1.3T"]);
+    }
+}
