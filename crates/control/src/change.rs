@@ -1,0 +1,130 @@
+//! A change: one write transaction, the events it writes, and what is told once it is committed.
+
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
+
+use jiff::Timestamp;
+use model::{HostId, Status, StatusView, VmId};
+use store::{NewEvent, Vm, Write};
+
+use crate::view::status_of;
+use crate::{Control, Error, Event, EventKind};
+
+/// A change on its way. Dropped without [`Control::commit`] it never was.
+pub(crate) struct Change {
+    write: Write,
+    /// When it happens: one moment for all of it.
+    pub(crate) now: Timestamp,
+    last_event: u64,
+    statuses: Vec<(VmId, Status)>,
+    replan: BTreeSet<HostId>,
+    progress: Vec<Event>,
+}
+
+impl Change {
+    /// Writes an event.
+    pub(crate) async fn event(&mut self, vm: VmId, generation: u64, what: &EventKind) -> Result<(), Error> {
+        let event = NewEvent {
+            at: self.now,
+            kind: what.as_str(),
+            vm,
+            generation,
+            data: serde_json::to_string(what).map_err(Error::internal)?,
+        };
+        self.last_event = self.write.event_insert(&event).await?;
+        Ok(())
+    }
+
+    /// Writes that a VM's status is another than before, if it is.
+    pub(crate) async fn status(&mut self, before: Option<StatusView>, after: &Vm) -> Result<(), Error> {
+        let now = status_of(after);
+        if before.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        if before.is_none_or(|before| before.status != now.status) {
+            self.statuses.push((after.asked.id, now.status));
+        }
+        let what = EventKind::Status {
+            status: now.status,
+            reason: now.reason,
+        };
+        self.event(after.asked.id, after.asked.generation, &what).await
+    }
+
+    /// Keeps what is asked of a VM now, and writes the events of that. `before` is the VM as it was.
+    pub(crate) async fn ask(&mut self, before: &Vm, now: &Vm) -> Result<(), Error> {
+        self.write.vm_asked_update(&now.asked).await?;
+        self.event(now.asked.id, now.asked.generation, &EventKind::Changed)
+            .await?;
+        self.status(Some(status_of(before)), now).await?;
+        self.replan(now.host);
+        Ok(())
+    }
+
+    /// Lets the plan of a host be looked at after the commit.
+    pub(crate) fn replan(&mut self, host: HostId) {
+        self.replan.insert(host);
+    }
+
+    /// Lets progress be told after the commit.
+    pub(crate) fn progress(&mut self, event: Event) {
+        self.progress.push(event);
+    }
+}
+
+impl Deref for Change {
+    type Target = Write;
+
+    fn deref(&self) -> &Write {
+        &self.write
+    }
+}
+
+impl DerefMut for Change {
+    fn deref_mut(&mut self) -> &mut Write {
+        &mut self.write
+    }
+}
+
+/// The task that commits ended in a way it should not.
+#[derive(Debug, thiserror::Error)]
+#[error("the task that commits a change ended early")]
+struct CommitLost(#[source] tokio::task::JoinError);
+
+impl Control {
+    /// Waits for its turn and begins a change.
+    pub(crate) async fn change(&self) -> Result<Change, Error> {
+        Ok(Change {
+            write: self.inner.store.write().await?,
+            now: self.now(),
+            last_event: 0,
+            statuses: Vec::new(),
+            replan: BTreeSet::new(),
+            progress: Vec::new(),
+        })
+    }
+
+    /// Makes a change last and tells of it. It runs in a task of its own, so that a caller that goes away between
+    /// the commit and the telling leaves nothing half done.
+    pub(crate) async fn commit(&self, change: Change) -> Result<(), Error> {
+        let control = self.clone();
+        let committed = tokio::spawn(async move { control.commit_here(change).await }).await;
+        committed.map_err(|error| Error::internal(CommitLost(error)))?
+    }
+
+    async fn commit_here(&self, change: Change) -> Result<(), Error> {
+        change.write.commit().await?;
+        self.inner.news.committed(change.last_event);
+        for event in change.progress {
+            self.inner.news.progress(event);
+        }
+        self.inner.due.add(change.replan);
+        for (vm, status) in change.statuses {
+            if let Err(error) = self.inner.bus.publish_status(vm, status, Vec::new()).await {
+                // Whoever listens there was promised nothing; the events hold the truth.
+                tracing::warn!(vm.id = %vm, %status, %error, "a status change could not be announced");
+            }
+        }
+        Ok(())
+    }
+}

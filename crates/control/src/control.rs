@@ -1,0 +1,110 @@
+//! The handle and what it holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bus;
+use jiff::Timestamp;
+use model::InstallationId;
+use store::Store;
+
+use crate::clock::draw;
+use crate::news::{Due, News};
+use crate::{Clock, Entropy, Error};
+
+/// What control is made of.
+pub struct ControlConfig {
+    /// Its memory.
+    pub store: Store,
+    /// Its post.
+    pub bus: Bus,
+    /// Its time.
+    pub clock: Arc<dyn Clock>,
+    /// Its randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How long a host may say nothing before its VMs are shown as `UNKNOWN`. Too small shows a busy host as lost,
+    /// too large leaves people waiting before a dead one.
+    pub silence_after: Duration,
+    /// How often each host's plan is read and sent anew without a nudge.
+    pub reconcile_every: Duration,
+}
+
+impl ControlConfig {
+    /// The machine's clock and randomness, and the usual times: silent after 30 s, plans anew every 30 s.
+    pub fn new(store: Store, bus: Bus) -> Self {
+        Self {
+            store,
+            bus,
+            clock: Arc::new(crate::SystemClock),
+            entropy: Arc::new(crate::SystemEntropy),
+            silence_after: Duration::from_secs(30),
+            reconcile_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The control plane; clones share it.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) bus: Bus,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) silence_after: Duration,
+    pub(crate) reconcile_every: Duration,
+    pub(crate) installation: InstallationId,
+    /// Hosts could not be heard before this; their silence counts from here.
+    pub(crate) opened_at: Timestamp,
+    pub(crate) due: Due,
+    pub(crate) news: News,
+}
+
+impl Control {
+    /// Opens the control plane over its memory; the installation's id is drawn the first time. Nothing moves before
+    /// [`Control::run`].
+    ///
+    /// # Errors
+    /// The memory cannot be read or written, or there is no randomness.
+    pub async fn open(config: ControlConfig) -> Result<Self, Error> {
+        let installation = installation_ensure(&config.store, config.entropy.as_ref()).await?;
+        let last_event = config.store.read().await?.event_last().await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                opened_at: config.clock.now(),
+                store: config.store,
+                bus: config.bus,
+                clock: config.clock,
+                entropy: config.entropy,
+                silence_after: config.silence_after,
+                reconcile_every: config.reconcile_every,
+                installation,
+                due: Due::default(),
+                news: News::new(last_event),
+            }),
+        })
+    }
+
+    /// The installation that this control plane speaks for.
+    pub fn installation(&self) -> InstallationId {
+        self.inner.installation
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+}
+
+async fn installation_ensure(store: &Store, entropy: &dyn Entropy) -> Result<InstallationId, Error> {
+    let mut write = store.write().await?;
+    if let Some(id) = write.installation_fetch().await? {
+        return Ok(id);
+    }
+    let id = InstallationId::from_random(draw(entropy)?);
+    write.installation_insert(id).await?;
+    write.commit().await?;
+    Ok(id)
+}

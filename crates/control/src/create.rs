@@ -1,0 +1,105 @@
+//! Creating: check, place and ask, in one transaction.
+
+use std::collections::BTreeMap;
+
+use model::{Asked, Capacity, HostId, InstallationId, Problem, ProblemCode, VmId, VmName};
+use store::Read;
+
+use crate::change::Change;
+use crate::clock::draw;
+use crate::place::capacity_of;
+use crate::{Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Request, VmView, place};
+
+impl Control {
+    /// Asks for a new VM. It gets a host at once, and its capacity there is booked.
+    ///
+    /// # Errors
+    /// A value is out of range, another VM has the name, or no host will do.
+    pub async fn vm_create(&self, caller: &Caller, request: CreateVm) -> Result<VmView, Error> {
+        let body = request.into_body()?;
+        let id = VmId::from_random(draw(self.inner.entropy.as_ref())?);
+        let mut change = self.change().await?;
+        name_is_free(&mut change, &body.name, "/name").await?;
+        let hosts = snapshots(&mut change, self.inner.installation).await?;
+        let host = place(&hosts, &Request::of(&body)).map_err(|refusal| refusal.into_problem())?;
+        let asked = Asked {
+            id,
+            placement: 1,
+            generation: 1,
+            remove: false,
+            body,
+        };
+        let now = change.now;
+        change.vm_insert(&asked, host, now).await?;
+        let created = EventKind::Created {
+            name: asked.body.name.clone(),
+        };
+        let vm = announce_new(&mut change, id, &created).await?;
+        self.commit(change).await?;
+        tracing::info!(
+            vm.id = %id, vm.name = %vm.asked.body.name, host.id = %host, token.id = %caller.token, "vm created"
+        );
+        Ok(self.view(vm))
+    }
+}
+
+/// Writes the first events of a VM that was just inserted, and gives it.
+pub(crate) async fn announce_new(
+    change: &mut Change,
+    id: VmId,
+    what: &EventKind,
+) -> Result<store::Vm, Error> {
+    let vm = change
+        .vm_fetch(id)
+        .await?
+        .ok_or_else(|| Error::internal(JustInserted))?;
+    change.event(id, vm.asked.generation, what).await?;
+    change.status(None, &vm).await?;
+    change.replan(vm.host);
+    Ok(vm)
+}
+
+/// A row that was inserted in this transaction is not in it.
+#[derive(Debug, thiserror::Error)]
+#[error("a VM that was just inserted cannot be read")]
+struct JustInserted;
+
+/// Refuses a name that a VM has which is not on its way out.
+pub(crate) async fn name_is_free(read: &mut Read, name: &VmName, pointer: &str) -> Result<(), Error> {
+    match read.vm_fetch_by_name(name).await? {
+        Some(vm) if !vm.asked.remove => Err(Problem::new(
+            ProblemCode::NameTaken,
+            format!("there is a VM named {name} already"),
+        )
+        .hint("choose another name, or remove that one first (pwctl rm)")
+        .at(pointer)
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The hosts with what is booked on them: what is asked, and what was found there, since that runs too.
+async fn snapshots(read: &mut Read, installation: InstallationId) -> Result<Vec<HostSnapshot>, Error> {
+    let mut booked: BTreeMap<HostId, Capacity> = read.vm_sum_by_host().await?;
+    for found in read.found_list().await? {
+        if let Some(body) = &found.body {
+            let takes = capacity_of(body);
+            let sum = booked.entry(found.host).or_default();
+            sum.cpus = sum.cpus.saturating_add(takes.cpus);
+            sum.memory_bytes = sum.memory_bytes.saturating_add(takes.memory_bytes);
+            sum.disk_bytes = sum.disk_bytes.saturating_add(takes.disk_bytes);
+        }
+    }
+    let hosts = read.host_list().await?.into_iter();
+    Ok(hosts
+        .map(|host| HostSnapshot {
+            booked: booked.get(&host.id).copied().unwrap_or_default(),
+            id: host.id,
+            name: host.name,
+            silent: host.silent,
+            foreign: host.installation.is_some_and(|id| id != installation),
+            capacity: host.capacity,
+            features: host.features,
+        })
+        .collect())
+}

@@ -1,0 +1,80 @@
+//! What happens to VMs, for people and programs to follow.
+//!
+//! Everything but progress is a row, written in the transaction of its change, and has a number in the order of
+//! commits. Progress is told live and never kept. The types are a closed list:
+//!
+//! | type | when |
+//! | --- | --- |
+//! | `created` | a VM was asked for |
+//! | `adopted` | one that was found on a host is asked for from now on |
+//! | `changed` | something else is asked of it; the generation has risen |
+//! | `status` | the status people see, or its reason, has changed |
+//! | `deleted` | it is gone; the last event of a VM |
+//! | `progress` | how far a stage has come |
+
+use jiff::Timestamp;
+use model::{HostId, Reason, Stage, Status, VmId, VmName};
+use serde::{Deserialize, Serialize};
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the order of commits; `None` for progress, which has none.
+    pub sequence: Option<u64>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The VM it is about.
+    pub vm: VmId,
+    /// The VM's generation after it.
+    pub generation: u64,
+    /// What happened.
+    pub what: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A VM was asked for.
+    Created {
+        /// Its name.
+        name: VmName,
+    },
+    /// One that was found is asked for from now on.
+    Adopted {
+        /// Its name.
+        name: VmName,
+        /// The host it was found on.
+        host: HostId,
+    },
+    /// Something else is asked of it.
+    Changed,
+    /// The status people see has changed.
+    Status {
+        /// The status.
+        status: Status,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// It is gone.
+    Deleted,
+    /// How far a stage has come.
+    Progress {
+        /// The stage.
+        stage: Stage,
+    },
+}
+
+impl EventKind {
+    /// The type's stable text form.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::Adopted { .. } => "adopted",
+            Self::Changed => "changed",
+            Self::Status { .. } => "status",
+            Self::Deleted => "deleted",
+            Self::Progress { .. } => "progress",
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What was found on hosts: adopting it, or asking for it to go. Neither restarts anything.
+
+use model::{
+    Asked, ByteSize, HostId, ImageRefError, NameError, Power, Problem, ProblemCode, VmBody, VmId, VmName,
+};
+use store::Found;
+
+use crate::change::Change;
+use crate::create::{announce_new, name_is_free};
+use crate::host::host_find;
+use crate::{Caller, Control, Error, EventKind, FoundView, HostSelector, VmView};
+
+impl Control {
+    /// What was found on a host.
+    ///
+    /// # Errors
+    /// There is no such host.
+    pub async fn host_found(&self, _caller: &Caller, host: &HostSelector) -> Result<Vec<FoundView>, Error> {
+        let mut read = self.inner.store.read().await?;
+        let host = host_find(&mut read, host).await?;
+        let found = read.found_list().await?.into_iter();
+        Ok(found
+            .filter(|found| found.host == host.id)
+            .map(|found| FoundView {
+                vm: found.vm,
+                host: host.id,
+                host_name: host.name.clone(),
+                seen: found.seen,
+                body: found.body,
+                observed_at: host.last_report_at,
+            })
+            .collect())
+    }
+
+    /// Asks from now on for what was found, just as its host holds it: same boot, same root file system, same power,
+    /// so nothing is restarted. `name` gives it another name.
+    ///
+    /// # Errors
+    /// It was not found there, another VM has the name, or the host cannot tell any more what it is.
+    pub async fn found_adopt(
+        &self,
+        caller: &Caller,
+        host: &HostSelector,
+        vm: VmId,
+        name: Option<VmName>,
+    ) -> Result<VmView, Error> {
+        let mut change = self.change().await?;
+        let found = found_find(&mut change, host, vm).await?;
+        let Some(mut body) = found.body.clone() else {
+            return Err(Problem::new(
+                ProblemCode::WrongStatus,
+                format!("{vm} cannot be adopted: its host cannot read any more what was asked of it"),
+            )
+            .hint("remove it (pwctl host rm)")
+            .into());
+        };
+        body.name = name.unwrap_or(body.name);
+        name_is_free(&mut change, &body.name, "/name").await?;
+        body.boot = body.boot.max(found.seen.boot);
+        body.rootfs = body.rootfs.max(found.seen.rootfs);
+        let adopted = self.found_ask(change, &found, body, false).await?;
+        tracing::info!(vm.id = %vm, host.id = %found.host, token.id = %caller.token, "found vm adopted");
+        Ok(adopted)
+    }
+
+    /// Asks for what was found to go.
+    ///
+    /// # Errors
+    /// It was not found there.
+    pub async fn found_remove(
+        &self,
+        caller: &Caller,
+        host: &HostSelector,
+        vm: VmId,
+    ) -> Result<VmView, Error> {
+        let mut change = self.change().await?;
+        let found = found_find(&mut change, host, vm).await?;
+        let body = match found.body.clone() {
+            Some(body) => body,
+            None => stand_in(vm)?,
+        };
+        let removed = self.found_ask(change, &found, body, true).await?;
+        tracing::info!(vm.id = %vm, host.id = %found.host, token.id = %caller.token, "found vm asked to go");
+        Ok(removed)
+    }
+
+    /// Keeps the wish for one that was found. Its generation is above the one its host holds, its placement the one
+    /// it has there.
+    async fn found_ask(
+        &self,
+        mut change: Change,
+        found: &Found,
+        body: VmBody,
+        remove: bool,
+    ) -> Result<VmView, Error> {
+        let asked = Asked {
+            id: found.vm,
+            placement: found.seen.placement,
+            generation: found.seen.accepted + 1,
+            remove,
+            body,
+        };
+        let now = change.now;
+        change.vm_insert(&asked, found.host, now).await?;
+        change.seen_put(found.vm, &found.seen, now).await?;
+        change.found_delete(found.host, found.vm).await?;
+        let adopted = EventKind::Adopted {
+            name: asked.body.name,
+            host: found.host,
+        };
+        let vm = announce_new(&mut change, found.vm, &adopted).await?;
+        self.commit(change).await?;
+        Ok(self.view(vm))
+    }
+}
+
+async fn found_find(change: &mut Change, host: &HostSelector, vm: VmId) -> Result<Found, Error> {
+    let host = host_find(change, host).await?;
+    if change
+        .vm_fetch(vm)
+        .await?
+        .is_some_and(|known| known.host != host.id)
+    {
+        return Err(Problem::new(
+            ProblemCode::WrongStatus,
+            format!("{vm} is asked for on another host, so this one's copy cannot be taken on"),
+        )
+        .into());
+    }
+    let asked_here = change.vm_fetch(vm).await?.is_some();
+    let found = change.found_fetch(host.id, vm).await?.filter(|_| !asked_here);
+    found.ok_or_else(|| not_found(host.id, vm).into())
+}
+
+fn not_found(host: HostId, vm: VmId) -> Problem {
+    Problem::new(
+        ProblemCode::NotFound,
+        format!("nothing was found on {host} under the id {vm}"),
+    )
+    .hint("pwctl host found shows what was")
+}
+
+/// The stand-in wish cannot be made.
+#[derive(Debug, thiserror::Error)]
+enum StandIn {
+    /// Its name.
+    #[error("the stand-in for a damaged VM has no name")]
+    Name(#[source] NameError),
+    /// Its image.
+    #[error("the stand-in for a damaged VM has no image")]
+    Image(#[source] ImageRefError),
+}
+
+/// A wish for one whose own cannot be read, so that its removal can be said. It is never made: it only ever stands in
+/// a plan with `remove`.
+fn stand_in(vm: VmId) -> Result<VmBody, Error> {
+    let name = vm.to_string().replace('_', "-");
+    Ok(VmBody {
+        name: name
+            .parse()
+            .map_err(|error| Error::internal(StandIn::Name(error)))?,
+        image: "unknown"
+            .parse()
+            .map_err(|error| Error::internal(StandIn::Image(error)))?,
+        cpus: 1,
+        memory: ByteSize::from_bytes(0),
+        disk: ByteSize::from_bytes(0),
+        power: Power::Off,
+        boot: 0,
+        rootfs: 0,
+        authorized_keys: Vec::new(),
+        needs: [].into(),
+    })
+}

@@ -1,0 +1,170 @@
+//! The VMs of a report, against what is asked.
+
+use std::collections::BTreeMap;
+
+use model::{Phase, Seen, VmId};
+use store::Vm;
+use wire::host::{HostReport, VmReport};
+
+use crate::change::Change;
+use crate::view::status_of;
+use crate::{Control, Error, Event, EventKind};
+
+impl Control {
+    /// Takes in what a report says of the VMs that are asked for on its host. `raise` lets every generation rise,
+    /// because this memory was set back and may have given the same ones before.
+    pub(super) async fn vms_take(
+        &self,
+        change: &mut Change,
+        vms: Vec<Vm>,
+        report: &HostReport,
+        raise: bool,
+    ) -> Result<(), Error> {
+        let reported: BTreeMap<VmId, &VmReport> = report.vms.iter().map(|vm| (vm.id, vm)).collect();
+        for vm in vms {
+            let entry = reported.get(&vm.asked.id).copied();
+            self.vm_take(change, vm, entry, raise).await?;
+        }
+        Ok(())
+    }
+
+    async fn vm_take(
+        &self,
+        change: &mut Change,
+        vm: Vm,
+        entry: Option<&VmReport>,
+        raise: bool,
+    ) -> Result<(), Error> {
+        let before = status_of(&vm);
+        let mut now = vm.clone();
+        // The host has spoken, whether of this VM or not.
+        now.host_silent = false;
+        if let Some(entry) = entry {
+            if is_gone(&vm, &entry.seen) {
+                return self.vm_gone(change, &vm).await;
+            }
+            self.stage_take(change, &vm, &entry.seen);
+            let seen = merge(vm.seen.as_ref(), &entry.seen);
+            if vm.seen.as_ref() != Some(&seen) {
+                let at = change.now;
+                change.seen_put(vm.asked.id, &seen, at).await?;
+            }
+            now.seen = Some(seen);
+        }
+        if raise_above(&mut now, raise) {
+            change.vm_asked_update(&now.asked).await?;
+            let changed = EventKind::Changed;
+            change.event(now.asked.id, now.asked.generation, &changed).await?;
+            change.replan(now.host);
+        }
+        change.status(Some(before), &now).await
+    }
+
+    async fn vm_gone(&self, change: &mut Change, vm: &Vm) -> Result<(), Error> {
+        let (id, generation) = (vm.asked.id, vm.asked.generation);
+        change.vm_delete(id).await?;
+        change.event(id, generation, &EventKind::Deleted).await?;
+        change.replan(vm.host);
+        self.inner.news.stage_set(id, None);
+        tracing::info!(vm.id = %id, host.id = %vm.host, "vm gone");
+        Ok(())
+    }
+
+    fn stage_take(&self, change: &mut Change, vm: &Vm, seen: &Seen) {
+        let id = vm.asked.id;
+        if !self.inner.news.stage_set(id, seen.stage.clone()) {
+            return;
+        }
+        if let Some(stage) = seen.stage.clone() {
+            change.progress(Event {
+                sequence: None,
+                at: change.now,
+                vm: id,
+                generation: vm.asked.generation,
+                what: EventKind::Progress { stage },
+            });
+        }
+    }
+}
+
+/// Whether a VM that was asked to go is gone. One that is gone without having been asked to stays, as an error.
+fn is_gone(vm: &Vm, seen: &Seen) -> bool {
+    vm.asked.remove && seen.phase == Phase::Gone && seen.placement >= vm.asked.placement
+}
+
+/// What is kept of a VM: what was seen now, and of the parts that may be left out, what was seen before of the same
+/// placement.
+fn merge(before: Option<&Seen>, now: &Seen) -> Seen {
+    let mut seen = now.clone();
+    seen.stage = None;
+    let Some(before) = before.filter(|before| before.placement == now.placement) else {
+        return seen;
+    };
+    seen.address = seen.address.or(before.address);
+    seen.ssh_port = seen.ssh_port.or(before.ssh_port);
+    seen.login = seen.login.or_else(|| before.login.clone());
+    seen.image_digest = seen.image_digest.or(before.image_digest);
+    if seen.host_keys.is_empty() {
+        seen.host_keys.clone_from(&before.host_keys);
+    }
+    seen
+}
+
+/// Raises our numbers of a VM above those its host has, if the host is ahead. Boot and root file system are raised to
+/// the host's own and not above, so that nothing is done again. Gives whether anything rose.
+fn raise_above(vm: &mut Vm, raise: bool) -> bool {
+    let Some(seen) = &vm.seen else {
+        return false;
+    };
+    let asked = &mut vm.asked;
+    let ahead = seen.placement > asked.placement
+        || seen.accepted > asked.generation
+        || seen.boot > asked.body.boot
+        || seen.rootfs > asked.body.rootfs;
+    if !ahead && !raise {
+        return false;
+    }
+    asked.placement = asked.placement.max(seen.placement);
+    asked.generation = asked.generation.max(seen.accepted) + 1;
+    asked.body.boot = asked.body.boot.max(seen.boot);
+    asked.body.rootfs = asked.body.rootfs.max(seen.rootfs);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Seen {
+        Seen {
+            placement: 1,
+            accepted: 1,
+            settled: 1,
+            phase: Phase::Running,
+            boot: 1,
+            rootfs: 1,
+            reason: None,
+            stage: None,
+            address: Some([172, 30, 0, 3].into()),
+            ssh_port: Some(2222),
+            login: Some("fred".into()),
+            host_keys: vec!["ssh-ed25519 AAAA".into()],
+            image_digest: None,
+        }
+    }
+
+    #[test]
+    fn parts_left_out_stay_as_they_were_within_a_placement() {
+        let before = seen();
+        let lean = Seen {
+            address: None,
+            ssh_port: None,
+            login: None,
+            host_keys: vec![],
+            ..seen()
+        };
+        assert_eq!(merge(Some(&before), &lean), before);
+        let moved = Seen { placement: 2, ..lean };
+        assert_eq!(merge(Some(&before), &moved), moved);
+    }
+}

@@ -1,0 +1,57 @@
+//! The decisions: what is asked, where it is placed, and what each host is told.
+//!
+//! ```text
+//!   use cases ──► one transaction: asked + event ──► commit ──► nudge
+//!                                                                 │
+//!   plans:    what is asked on a host ─► number ─► bus      ◄─────┤ and a timer
+//!   intake:   bus ─► report ─► seen, found, host ─► event   ──────┤
+//!   silence:  a host that has not reported ─► stored fact   ──────┘
+//! ```
+//!
+//! [`Control`] is a cheap handle. Each use case takes the [`Caller`] and is one transaction; [`Control::run`] drives
+//! the three reconcilers. A nudge only means "look now": each reconciler reads the whole state it works on, so a
+//! lost, doubled or late nudge is harmless, and the timer alone would do.
+//!
+//! What always holds:
+//!
+//! - The status is computed from what was asked and what was seen; it is stored nowhere.
+//! - Capacity is booked from what was asked, in the transaction that asks. What is being removed counts until its
+//!   host says that it is gone.
+//! - A VM's row goes away in one place: where its host reports it gone and it was asked to go.
+//! - A plan's number is drawn in the transaction that reads its content, and equal content keeps it.
+//! - A host that is ahead (a database restored from a backup) makes numbers here rise above its own. What it holds
+//!   and nobody here asked for is listed as found, and keeps running.
+//! - Every change writes its events in its own transaction.
+
+mod auth;
+mod caller;
+mod change;
+mod clock;
+mod control;
+mod create;
+mod error;
+mod event;
+mod follow;
+mod found;
+mod host;
+mod intake;
+mod news;
+mod place;
+mod plan;
+mod power;
+mod remove;
+mod request;
+mod run;
+mod silence;
+mod view;
+mod vm;
+
+pub use caller::{Caller, TokenText};
+pub use clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
+pub use control::{Control, ControlConfig};
+pub use error::Error;
+pub use event::{Event, EventKind};
+pub use follow::Events;
+pub use place::{HostSnapshot, Refusal, Refused, Request, place};
+pub use request::{CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, VmSelector};
+pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};

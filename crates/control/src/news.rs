@@ -1,0 +1,90 @@
+//! What is told inside this process after a commit: which hosts need a plan, that there are new events, and how far
+//! stages have come. All of it may be lost without harm.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::{HostId, Stage, VmId};
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::Event;
+
+/// Progress that a slow follower may be behind before it misses the oldest.
+const BEHIND: usize = 256;
+
+/// Hosts whose plan is to be looked at.
+#[derive(Default)]
+pub(crate) struct Due {
+    hosts: Mutex<BTreeSet<HostId>>,
+    nudge: Notify,
+}
+
+impl Due {
+    pub(crate) fn add(&self, hosts: BTreeSet<HostId>) {
+        if !hosts.is_empty() {
+            locked(&self.hosts).extend(hosts);
+            self.nudge.notify_one();
+        }
+    }
+
+    /// Waits for a nudge and takes what is due. Several nudges are one.
+    pub(crate) async fn take(&self) -> BTreeSet<HostId> {
+        self.nudge.notified().await;
+        std::mem::take(&mut *locked(&self.hosts))
+    }
+}
+
+/// New events and live progress.
+pub(crate) struct News {
+    committed: watch::Sender<u64>,
+    progress: broadcast::Sender<Event>,
+    stages: Mutex<HashMap<VmId, Stage>>,
+}
+
+impl News {
+    pub(crate) fn new(last_event: u64) -> Self {
+        Self {
+            committed: watch::Sender::new(last_event),
+            progress: broadcast::Sender::new(BEHIND),
+            stages: Mutex::default(),
+        }
+    }
+
+    /// Tells that events up to this number are committed.
+    pub(crate) fn committed(&self, sequence: u64) {
+        self.committed.send_if_modified(|last| {
+            let newer = sequence > *last;
+            *last = sequence.max(*last);
+            newer
+        });
+    }
+
+    pub(crate) fn follow(&self) -> (watch::Receiver<u64>, broadcast::Receiver<Event>) {
+        (self.committed.subscribe(), self.progress.subscribe())
+    }
+
+    /// Keeps how far a VM's stage has come. Gives whether that is something new.
+    pub(crate) fn stage_set(&self, vm: VmId, stage: Option<Stage>) -> bool {
+        let mut stages = locked(&self.stages);
+        match stage {
+            Some(stage) => stages.insert(vm, stage.clone()) != Some(stage),
+            None => {
+                stages.remove(&vm);
+                false
+            }
+        }
+    }
+
+    pub(crate) fn stage(&self, vm: VmId) -> Option<Stage> {
+        locked(&self.stages).get(&vm).cloned()
+    }
+
+    pub(crate) fn progress(&self, event: Event) {
+        // An error says that nobody follows, which is no failure.
+        drop(self.progress.send(event));
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,165 @@
+//! What callers say: typed already, so that only meaning is checked here.
+
+use model::{
+    ByteSize, Feature, HostId, HostName, ImageRef, Problem, ProblemCode, PublicKey, VmBody, VmId, VmName,
+};
+
+/// What a VM gets where nothing else is said.
+pub const DEFAULT_CPUS: u32 = 1;
+/// What a VM gets where nothing else is said.
+pub const DEFAULT_MEMORY: ByteSize = ByteSize::from_mib(512);
+/// What a VM gets where nothing else is said.
+pub const DEFAULT_DISK: ByteSize = ByteSize::from_mib(2048);
+
+const MAX_CPUS: u32 = 64;
+const MIN_MEMORY: ByteSize = ByteSize::from_mib(64);
+const MIN_DISK: ByteSize = ByteSize::from_mib(64);
+/// Far beyond any machine; keeps sums of many VMs within 63 bits.
+const MAX_SIZE: ByteSize = ByteSize::from_mib(1 << 26);
+const MAX_KEYS: usize = 64;
+
+/// A VM to be created.
+#[derive(Debug, Clone)]
+pub struct CreateVm {
+    /// Its name.
+    pub name: VmName,
+    /// Its image.
+    pub image: ImageRef,
+    /// Virtual processors; `None` is [`DEFAULT_CPUS`].
+    pub cpus: Option<u32>,
+    /// Memory; `None` is [`DEFAULT_MEMORY`].
+    pub memory: Option<ByteSize>,
+    /// Writable disk; `None` is [`DEFAULT_DISK`].
+    pub disk: Option<ByteSize>,
+    /// Who may sign in.
+    pub keys: Vec<PublicKey>,
+}
+
+impl CreateVm {
+    /// The wish that this request makes, asked to run for the first time.
+    pub(crate) fn into_body(self) -> Result<VmBody, Problem> {
+        let cpus = self.cpus.unwrap_or(DEFAULT_CPUS);
+        let memory = self.memory.unwrap_or(DEFAULT_MEMORY);
+        let disk = self.disk.unwrap_or(DEFAULT_DISK);
+        if !(1..=MAX_CPUS).contains(&cpus) {
+            return Err(invalid(
+                "/cpus",
+                format!("a VM has 1 to {MAX_CPUS} processors, not {cpus}"),
+            ));
+        }
+        in_range("/memory_bytes", "memory", memory, MIN_MEMORY)?;
+        in_range("/disk_bytes", "disk", disk, MIN_DISK)?;
+        check_keys(&self.keys)?;
+        let mut needs = std::collections::BTreeSet::from([Feature::OCI_IMAGE]);
+        if matches!(self.image, ImageRef::Layout(_)) {
+            needs.insert(Feature::OCI_LAYOUT);
+        }
+        Ok(VmBody {
+            name: self.name,
+            image: self.image,
+            cpus,
+            memory,
+            disk,
+            power: model::Power::On,
+            boot: 1,
+            rootfs: 1,
+            authorized_keys: self.keys,
+            needs,
+        })
+    }
+}
+
+fn in_range(pointer: &str, what: &str, size: ByteSize, least: ByteSize) -> Result<(), Problem> {
+    if size < least {
+        return Err(invalid(pointer, format!("{size} of {what} is too little"))
+            .hint(format!("give at least {least}")));
+    }
+    if size > MAX_SIZE {
+        return Err(invalid(pointer, format!("{size} of {what} is too much"))
+            .hint(format!("give at most {MAX_SIZE}")));
+    }
+    Ok(())
+}
+
+fn check_keys(keys: &[PublicKey]) -> Result<(), Problem> {
+    if keys.is_empty() {
+        return Err(invalid("/keys", "without an SSH key nobody could sign in")
+            .hint("give at least one public key; make one with: ssh-keygen -t ed25519"));
+    }
+    if keys.len() > MAX_KEYS {
+        return Err(invalid(
+            "/keys",
+            format!("{} keys are too many; a VM takes up to {MAX_KEYS}", keys.len()),
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemCode::InvalidValue, detail).at(pointer)
+}
+
+/// Which VM is meant. A name means the VM that has it; one that is being removed has it only while no other took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmSelector {
+    /// By id.
+    Id(VmId),
+    /// By name.
+    Name(VmName),
+}
+
+/// Which host is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostSelector {
+    /// By id.
+    Id(HostId),
+    /// By name; refused where two hosts share it.
+    Name(HostName),
+}
+
+macro_rules! selectors {
+    ($($name:ident, $id:ty, $label:ty, $what:literal;)*) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    Self::Id(id) => id.fmt(f),
+                    Self::Name(name) => name.fmt(f),
+                }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Problem;
+
+            /// An id is never a valid name, so the text decides.
+            fn from_str(text: &str) -> Result<Self, Problem> {
+                if let Ok(id) = text.parse::<$id>() {
+                    return Ok(Self::Id(id));
+                }
+                text.parse::<$label>().map(Self::Name).map_err(|_| {
+                    Problem::new(
+                        ProblemCode::NotFound,
+                        format!(concat!("there is no ", $what, " {:?}: that is neither an id nor a name"), text),
+                    )
+                })
+            }
+        }
+
+        impl From<$id> for $name {
+            fn from(id: $id) -> Self {
+                Self::Id(id)
+            }
+        }
+
+        impl From<$label> for $name {
+            fn from(name: $label) -> Self {
+                Self::Name(name)
+            }
+        }
+    )*};
+}
+
+selectors! {
+    VmSelector, VmId, VmName, "VM";
+    HostSelector, HostId, HostName, "host";
+}

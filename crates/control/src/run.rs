@@ -1,0 +1,108 @@
+//! The three reconcilers: nudged for speed, timed for truth.
+
+use std::collections::BTreeSet;
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use model::HostId;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use wire::host::HostReport;
+
+use crate::{Control, Error};
+
+/// How long intake waits before it tries a report again that could not be stored.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+impl Control {
+    /// Drives the reconcilers until `shutdown` is done or the bus is closed. It may be stopped at any moment: what
+    /// was not committed did not happen, and what was not acknowledged comes again.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.take_reports() => {}
+            () = self.publish_plans() => {}
+            () = self.watch_silence() => {}
+        }
+    }
+
+    async fn take_reports(&self) {
+        let mut reports = self.inner.bus.reports();
+        while let Ok(delivery) = reports.next().await {
+            match HostReport::decode(delivery.bytes()) {
+                Ok(report) if report.host == delivery.host() => self.take_until_stored(&report).await,
+                Ok(report) => {
+                    tracing::error!(host.id = %delivery.host(), told = %report.host, "report of another host dropped");
+                }
+                Err(error) => {
+                    tracing::error!(host.id = %delivery.host(), error = chain(&error), "unreadable report dropped");
+                }
+            }
+            delivery.ack();
+        }
+    }
+
+    async fn take_until_stored(&self, report: &HostReport) {
+        while let Err(error) = self.report_take(report).await {
+            tracing::error!(host.id = %report.host, error = chain(&error), "a report could not be stored");
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+
+    async fn publish_plans(&self) {
+        loop {
+            self.publish_all().await;
+            let next_round = Instant::now() + self.inner.reconcile_every;
+            loop {
+                tokio::select! {
+                    hosts = self.inner.due.take() => self.publish(hosts).await,
+                    () = sleep_until(next_round) => break,
+                }
+            }
+        }
+    }
+
+    async fn publish_all(&self) {
+        match self.host_ids().await {
+            Ok(hosts) => self.publish(hosts).await,
+            Err(error) => tracing::error!(error = chain(&error), "the hosts could not be read"),
+        }
+    }
+
+    async fn host_ids(&self) -> Result<BTreeSet<HostId>, Error> {
+        let hosts = self.inner.store.read().await?.host_list().await?;
+        Ok(hosts.into_iter().map(|host| host.id).collect())
+    }
+
+    async fn publish(&self, hosts: BTreeSet<HostId>) {
+        for host in hosts {
+            if let Err(error) = self.plan_publish(host).await {
+                // The next round tries again.
+                tracing::error!(host.id = %host, error = chain(&error), "a plan could not be published");
+            }
+        }
+    }
+
+    async fn watch_silence(&self) {
+        // Four looks per limit: silence is stored at most a quarter too late.
+        let mut ticks = interval((self.inner.silence_after / 4).max(Duration::from_millis(5)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.silence_look().await {
+                tracing::error!(error = chain(&error), "silence could not be stored");
+            }
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
