@@ -1,0 +1,45 @@
+//! PID 1: makes a machine out of a kernel, a few disks and a configuration, and keeps it.
+//!
+//! ```text
+//!   early mounts ─► modules ─► control port ─► Config ─► root ─► mounts ─► network ─► ssh child ─► Ready
+//!                                                │                                       │
+//!                                                └─ a step fails: Failed, wait for Stop  └─ supervise until Stop
+//! ```
+//!
+//! Always holds: one thread, no step waits without a limit (but for the host, which may come when it likes), and
+//! once a machine is up only a shutdown ends the loop in [`supervise`].
+
+mod apifs;
+mod boot;
+mod clock;
+mod control;
+mod disks;
+mod error;
+mod identity;
+mod kmsg;
+mod modules;
+mod netlink;
+mod network;
+mod root;
+mod shutdown;
+mod signals;
+mod ssh_child;
+mod supervise;
+
+use std::process::ExitCode;
+
+pub use error::Error;
+
+/// Runs as PID 1. It returns only if the kernel refuses to power off.
+pub fn main() -> ExitCode {
+    let kind = match boot::early() {
+        Ok(machine) => supervise::run(machine),
+        Err(error) => {
+            kmsg::problem(&error);
+            shutdown::pause();
+            wire::guest::PowerOffKind::Off
+        }
+    };
+    shutdown::power(kind);
+    ExitCode::FAILURE
+}

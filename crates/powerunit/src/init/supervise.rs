@@ -1,0 +1,269 @@
+//! The loop that PID 1 stays in: it listens to the host, to signals and to the SSH child, and nothing else.
+//!
+//! ```text
+//!                Config          child reports Ready
+//!   Waiting ───────────► Up(starting) ─────────────► Up(ready) ◄─┐ newer Config, child ended
+//!      │ a step fails                                    └───────┘
+//!      ▼
+//!   Failed                 Stop, or a signal, ends each of them
+//! ```
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::signalfd::SignalFd;
+use rustix::event::{Timespec, epoll};
+use wire::guest::{Config, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready};
+
+use super::boot::{self, Machine, Made};
+use super::control::Port;
+use super::error::{Error, chain};
+use super::ssh_child::SshChild;
+use super::{clock, identity, kmsg, shutdown, signals};
+
+/// What processes get when the machine is stopped from inside, where nobody names a grace period.
+const GRACE_FROM_INSIDE: Duration = Duration::from_secs(10);
+
+enum State {
+    Waiting,
+    Failed { code: String, message: String },
+    Up(Box<Up>),
+}
+
+struct Up {
+    config: Config,
+    made: Made,
+    child: Option<SshChild>,
+    start_again_at: Option<Instant>,
+    ready: Option<Ready>,
+}
+
+struct Guest {
+    epoll: OwnedFd,
+    signals: SignalFd,
+    port: Port,
+    state: State,
+}
+
+/// How a machine is to end, and how patiently.
+struct Ending {
+    kind: PowerOffKind,
+    grace: Duration,
+}
+
+/// Runs the machine to its ordered end.
+pub(super) fn run(machine: Machine) -> PowerOffKind {
+    match Guest::new(machine) {
+        Ok(mut guest) => {
+            let ending = guest.supervise();
+            guest.end(&ending);
+            ending.kind
+        }
+        Err(error) => {
+            kmsg::problem(&error);
+            shutdown::pause();
+            PowerOffKind::Off
+        }
+    }
+}
+
+impl Guest {
+    fn new(machine: Machine) -> Result<Self, Error> {
+        let failed = |errno: rustix::io::Errno| Error::Descriptor("poll descriptor", errno.into());
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
+        let Machine { port, signals } = machine;
+        let data = epoll::EventData::new_u64(0);
+        epoll::add(&epoll, &signals, data, epoll::EventFlags::IN).map_err(failed)?;
+        // A port without a host is in a permanent hang-up; only its changes are news.
+        epoll::add(&epoll, &port, data, epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(failed)?;
+        Ok(Self {
+            epoll,
+            signals,
+            port,
+            state: State::Waiting,
+        })
+    }
+
+    fn supervise(&mut self) -> Ending {
+        loop {
+            for frame in self.port.receive() {
+                if let Some(ending) = self.obey(frame) {
+                    return ending;
+                }
+            }
+            if let Some(kind) = signals::drain(&self.signals) {
+                return Ending {
+                    kind,
+                    grace: GRACE_FROM_INSIDE,
+                };
+            }
+            self.tend_child();
+            let mut events = Vec::with_capacity(8);
+            let _ = epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                self.timeout().as_ref(),
+            );
+        }
+    }
+
+    fn obey(&mut self, frame: HostFrame) -> Option<Ending> {
+        match frame {
+            HostFrame::Hello(hello) => {
+                clock::adopt(hello.host_time_unix_ns);
+                self.introduce();
+            }
+            HostFrame::Config(config) => self.configure(*config),
+            HostFrame::Stop { grace } => {
+                return Some(Ending {
+                    kind: PowerOffKind::Off,
+                    grace,
+                });
+            }
+            HostFrame::Ping { n } => self.port.send(&GuestFrame::Pong { n }),
+        }
+        None
+    }
+
+    /// A host that comes back learns everything, whatever it has missed.
+    fn introduce(&mut self) {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        self.port.send(&GuestFrame::Hello(GuestHello {
+            protocol_min: PROTOCOL.0,
+            protocol_max: PROTOCOL.1,
+            powerunit_version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: boot_id.trim().to_owned(),
+        }));
+        match &self.state {
+            State::Failed { code, message } => {
+                self.port.send(&GuestFrame::Failed {
+                    code: code.clone(),
+                    message: message.clone(),
+                });
+            }
+            State::Up(up) => {
+                if let Some(ready) = &up.ready {
+                    self.port.send(&GuestFrame::Ready(ready.clone()));
+                }
+            }
+            State::Waiting => {}
+        }
+    }
+
+    fn configure(&mut self, config: Config) {
+        match &mut self.state {
+            State::Waiting => match boot::make(&config, &mut self.port) {
+                Ok(made) => {
+                    let up = Up {
+                        config,
+                        made,
+                        child: None,
+                        start_again_at: Some(Instant::now()),
+                        ready: None,
+                    };
+                    self.state = State::Up(Box::new(up));
+                }
+                Err(error) => self.fail(&error),
+            },
+            State::Up(up) if config.revision > up.config.revision => {
+                identity::apply(&config);
+                if let Some(child) = &mut up.child {
+                    child.tell(&config);
+                }
+                up.config = config;
+            }
+            State::Up(_) | State::Failed { .. } => {}
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        kmsg::problem(error);
+        let (code, message) = (error.code().to_owned(), chain(error));
+        self.port.send(&GuestFrame::Failed {
+            code: code.clone(),
+            message: message.clone(),
+        });
+        self.state = State::Failed { code, message };
+    }
+
+    /// Buries the dead, starts the SSH server where it is missing, and passes on what it reports.
+    fn tend_child(&mut self) {
+        let State::Up(up) = &mut self.state else {
+            signals::reap(|_| {});
+            return;
+        };
+        // Read before burying: a child may have reported and died.
+        let reports = up.child.as_mut().map(SshChild::reports).unwrap_or_default();
+        signals::reap(|pid| up.note_end(pid));
+        if up.start_again_at.is_some_and(|at| at <= Instant::now()) {
+            up.start_child(&self.epoll);
+        }
+        for ready in reports {
+            announce(&mut self.port, up, ready);
+        }
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let State::Up(up) = &self.state else { return None };
+        let left = up.start_again_at?.saturating_duration_since(Instant::now());
+        Timespec::try_from(left).ok()
+    }
+
+    fn end(&mut self, ending: &Ending) {
+        self.port.send(&GuestFrame::Stopping);
+        shutdown::end_processes(&self.signals, ending.grace);
+        let upper = if let State::Up(up) = &self.state {
+            Some(&up.made.upper)
+        } else {
+            None
+        };
+        shutdown::settle_disks(upper);
+        self.port.send_last(&GuestFrame::PoweredOff { kind: ending.kind });
+    }
+}
+
+/// Tells the host what is new in a report: the first, and each newer revision.
+fn announce(port: &mut Port, up: &mut Up, ready: Ready) {
+    let known = up.ready.as_ref().map(|ready| ready.config_revision);
+    if known == Some(ready.config_revision) {
+        return;
+    }
+    match known {
+        None => boot::stage(port, "ssh"),
+        Some(_) => port.send(&GuestFrame::ConfigApplied {
+            revision: ready.config_revision,
+        }),
+    }
+    port.send(&GuestFrame::Ready(ready.clone()));
+    up.ready = Some(ready);
+}
+
+impl Up {
+    fn note_end(&mut self, pid: nix::unistd::Pid) {
+        if let Some(child) = self.child.take_if(|child| child.is(pid)) {
+            kmsg::note("the SSH server ended; starting it again");
+            self.start_again_at = Instant::now().checked_add(child.pause());
+        }
+    }
+
+    fn start_child(&mut self, epoll: &OwnedFd) {
+        let started = SshChild::start(&self.made.listener, &self.config).and_then(|child| {
+            let data = epoll::EventData::new_u64(0);
+            let watched = epoll::add(epoll, &child, data, epoll::EventFlags::IN | epoll::EventFlags::ET);
+            watched
+                .map_err(|errno| Error::Spawn(errno.into()))
+                .map(|()| child)
+        });
+        match started {
+            Ok(child) => {
+                self.child = Some(child);
+                self.start_again_at = None;
+            }
+            Err(error) => {
+                kmsg::problem(&error);
+                self.start_again_at = Instant::now().checked_add(Duration::from_millis(500));
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The image's users: `/etc/passwd` and `/etc/group` read by ourselves, since a static program has no name service.
+//!
+//! A file that is missing or has broken lines is no obstacle: root always exists, and a login never fails because
+//! an image knows nobody.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A user to run programs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Supplementary groups.
+    pub(super) groups: Vec<u32>,
+    pub(super) home: PathBuf,
+    /// What the file says; it may not exist.
+    pub(super) shell: PathBuf,
+}
+
+/// The two files, parsed.
+#[derive(Debug, Default)]
+pub(super) struct Database {
+    users: Vec<Account>,
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: String,
+    gid: u32,
+    members: Vec<String>,
+}
+
+const DEFAULT_SHELL: &str = "/bin/sh";
+
+impl Database {
+    /// As the image has them now: a user made a moment ago can log in.
+    pub(super) fn read() -> Self {
+        let text = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Self::parse(
+            &text("/etc/passwd").unwrap_or_default(),
+            &text("/etc/group").unwrap_or_default(),
+        )
+    }
+
+    fn parse(passwd: &str, group: &str) -> Self {
+        Self {
+            users: passwd.lines().filter_map(user).collect(),
+            groups: group.lines().filter_map(parse_group).collect(),
+        }
+    }
+
+    /// Who a login name is: a user of the image, or else the one the image is made for.
+    pub(super) fn login(&self, name: &str, default: &str) -> Account {
+        self.by_name(name).map_or_else(
+            || self.default_account(default),
+            |user| self.with_groups(user.clone()),
+        )
+    }
+
+    /// The user that an image's configuration names (OCI image-spec, `config.User`): `user`, `uid`, `user:group`,
+    /// `uid:gid`. One that does not exist, by name, is root.
+    pub(super) fn default_account(&self, spec: &str) -> Account {
+        let (user, group) = spec
+            .split_once(':')
+            .map_or((spec, None), |(user, group)| (user, Some(group)));
+        let mut account = match (self.by_name(user), user.parse()) {
+            (Some(account), _) => account.clone(),
+            (None, Ok(uid)) => self.by_uid(uid),
+            (None, Err(_)) => self.by_uid(0),
+        };
+        let gid = group.and_then(|group| {
+            let named = self
+                .groups
+                .iter()
+                .find(|known| known.name == group)
+                .map(|known| known.gid);
+            named.or_else(|| group.parse().ok())
+        });
+        if let Some(gid) = gid {
+            account.gid = gid;
+            return account;
+        }
+        self.with_groups(account)
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Account> {
+        self.users.iter().find(|user| user.name == name)
+    }
+
+    /// The user with this number, made up where the image has none.
+    fn by_uid(&self, uid: u32) -> Account {
+        let known = self.users.iter().find(|user| user.uid == uid).cloned();
+        known.unwrap_or_else(|| Account {
+            name: if uid == 0 {
+                "root".to_owned()
+            } else {
+                uid.to_string()
+            },
+            uid,
+            gid: 0,
+            groups: Vec::new(),
+            home: PathBuf::from(if uid == 0 { "/root" } else { "/" }),
+            shell: PathBuf::from(DEFAULT_SHELL),
+        })
+    }
+
+    fn with_groups(&self, mut account: Account) -> Account {
+        let member = |group: &&Group| group.gid != account.gid && group.members.contains(&account.name);
+        account.groups = self.groups.iter().filter(member).map(|group| group.gid).collect();
+        account
+    }
+}
+
+impl Account {
+    /// The shell to start, if the image has one. An account that is closed for password logins (`nologin`) still
+    /// belongs to whoever holds the machine's key, so it gets the image's plain shell.
+    pub(super) fn usable_shell(&self) -> Option<PathBuf> {
+        let closed = self
+            .shell
+            .file_name()
+            .is_some_and(|name| name == "nologin" || name == "false");
+        let own = Some(self.shell.as_path()).filter(|_| !closed);
+        let candidates = own
+            .into_iter()
+            .chain([Path::new("/bin/bash"), Path::new(DEFAULT_SHELL)]);
+        candidates
+            .into_iter()
+            .find(|path| is_program(path))
+            .map(Path::to_owned)
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file()
+}
+
+/// `name:password:uid:gid:comment:home:shell` (passwd(5)).
+fn user(line: &str) -> Option<Account> {
+    let mut fields = line.split(':');
+    let (name, _password) = (fields.next()?, fields.next()?);
+    let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let (_comment, home, shell) = (
+        fields.next(),
+        fields.next().unwrap_or("/"),
+        fields.next().unwrap_or(""),
+    );
+    (!name.is_empty()).then(|| Account {
+        name: name.to_owned(),
+        uid,
+        gid,
+        groups: Vec::new(),
+        home: PathBuf::from(if home.is_empty() { "/" } else { home }),
+        shell: PathBuf::from(if shell.is_empty() { DEFAULT_SHELL } else { shell }),
+    })
+}
+
+/// `name:password:gid:member,member` (group(5)).
+fn parse_group(line: &str) -> Option<Group> {
+    let mut fields = line.split(':');
+    let (name, _password, gid) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
+    let members = fields
+        .next()
+        .unwrap_or_default()
+        .split(',')
+        .filter(|member| !member.is_empty());
+    Some(Group {
+        name: name.to_owned(),
+        gid,
+        members: members.map(str::to_owned).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
+        # comment\n\
+        broken:x:many:0::/:/bin/sh\n\
+        www-data:x:33:33:www:/var/www:/usr/sbin/nologin\n\
+        ann:x:1000:1000:Ann,,,:/home/ann:\n\
+        short:x:7:7\n";
+    const GROUP: &str = "root:x:0:\nwww-data:x:33:ann\nsudo:x:27:ann,bob\nann:x:1000:ann\nbad\n";
+
+    fn database() -> Database {
+        Database::parse(PASSWD, GROUP)
+    }
+
+    #[test]
+    fn a_name_of_the_image_is_that_user_with_its_groups() {
+        let ann = database().login("ann", "");
+        assert_eq!(
+            (ann.uid, ann.gid, ann.groups.as_slice()),
+            (1000, 1000, &[33, 27][..])
+        );
+        assert_eq!(ann.shell, Path::new("/bin/sh"));
+        assert_eq!(database().login("short", "").home, Path::new("/"));
+    }
+
+    #[test]
+    fn any_other_name_is_the_default_user() {
+        let database = database();
+        assert_eq!(database.login("fred", "").name, "root");
+        assert_eq!(database.login("fred", "www-data").uid, 33);
+        assert_eq!(database.login("fred", "1000").name, "ann");
+        assert_eq!(database.login("fred", "ann").groups, [33, 27]);
+        let group = database.login("fred", "ann:sudo");
+        assert_eq!((group.uid, group.gid, group.groups.len()), (1000, 27, 0));
+        assert_eq!(database.login("fred", "nobody-here").name, "root");
+    }
+
+    #[test]
+    fn a_number_that_nobody_has_is_still_a_user() {
+        let account = database().login("fred", "4711:12");
+        assert_eq!(
+            (account.name.as_str(), account.uid, account.gid),
+            ("4711", 4711, 12)
+        );
+        let root = Database::default().login("root", "");
+        assert_eq!((root.uid, root.home.as_path()), (0, Path::new("/root")));
+    }
+
+    #[test]
+    fn a_closed_account_gets_the_plain_shell() {
+        let shell = database().login("www-data", "").usable_shell();
+        assert!(
+            matches!(
+                shell.as_deref().and_then(Path::to_str),
+                Some("/bin/bash" | "/bin/sh")
+            ),
+            "{shell:?}"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! The SSH server: a child of PID 1, one thread, any number of connections.
+//!
+//! ```text
+//!   PID 1 ──fd 0: listening socket──► server ──► one task per connection: client (russh's handler)
+//!     ▲ │                               │           ├── auth      which keys, which user
+//!     │ └──fd 1: Config ──► settings ───┘           └── session   one per channel
+//!     └──────── Ready, Failed                              ├── process, pty   the program
+//!                                                          └── pump           its bytes
+//! ```
+//!
+//! Always holds:
+//!
+//! - The key decides who gets in, never the name; a name only chooses the user.
+//! - A newer configuration holds for connections and logins that begin later; open sessions go on.
+//! - Memory is bounded however slow a client or a program is: see [`gate`] and [`pump`].
+//! - A session's program gets SIGHUP when its channel or connection goes before it has ended.
+
+mod accounts;
+mod auth;
+mod client;
+mod environment;
+mod gate;
+mod outcome;
+mod process;
+mod pty;
+mod pump;
+mod server;
+mod session;
+mod settings;
+mod words;
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use wire::guest::{Decoder, Encoder, GuestFrame, HostFrame};
+
+use settings::Settings;
+
+/// Runs as `powerunit ssh`: standard input is the listening socket, standard output the socket to PID 1.
+pub fn main() -> ExitCode {
+    let _ = rustix::thread::set_name(c"powerunit-ssh");
+    let done = take_descriptors().and_then(|(listener, parent)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(serve(listener, parent))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("the SSH server cannot run: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line for the console.
+#[expect(
+    clippy::print_stderr,
+    reason = "stderr is the guest's console, where PID 1's problems go too"
+)]
+fn complain(text: &str) {
+    eprintln!("powerunit: {text}");
+}
+
+/// Moves both away from where a program started by us would inherit them.
+fn take_descriptors() -> io::Result<(TcpListener, UnixStream)> {
+    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let parent = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    listener.set_nonblocking(true)?;
+    parent.set_nonblocking(true)?;
+    Ok((listener, parent))
+}
+
+/// Serves until PID 1 closes its end.
+async fn serve(listener: TcpListener, parent: UnixStream) -> io::Result<()> {
+    let mut listener = Some(tokio::net::TcpListener::from_std(listener)?);
+    let mut parent = tokio::net::UnixStream::from_std(parent)?;
+    let mut decoder = Decoder::<HostFrame>::default();
+    let (current, _) = watch::channel(None::<Arc<Settings>>);
+    let mut buffer = vec![0; 4096];
+    loop {
+        let count = parent.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        decoder.push(buffer.get(..count).unwrap_or_default());
+        while let Some(frame) = decoder.next_frame() {
+            let Ok(HostFrame::Config(config)) = frame else {
+                continue;
+            };
+            let answer = match Settings::new(*config) {
+                Ok(settings) => {
+                    let ready = settings.ready();
+                    current.send_replace(Some(Arc::new(settings)));
+                    if let Some(listener) = listener.take() {
+                        tokio::spawn(server::accept(listener, current.subscribe()));
+                    }
+                    GuestFrame::Ready(ready)
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                    let message = format!("{error}{}", cause.unwrap_or_default());
+                    GuestFrame::Failed {
+                        code: "host_key_invalid".to_owned(),
+                        message,
+                    }
+                }
+            };
+            if let Ok(bytes) = Encoder.encode(&answer) {
+                parent.write_all(&bytes).await?;
+            }
+        }
+    }
+}

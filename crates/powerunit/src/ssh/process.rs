@@ -1,0 +1,175 @@
+//! Starts a session's program as the account it belongs to.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use rustix::process::{ioctl_tiocsctty, setsid};
+use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use tokio::process::{Child, Command};
+
+use super::accounts::Account;
+use super::words;
+
+/// What the client wants to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Task {
+    Shell,
+    Command(Vec<u8>),
+}
+
+/// A program and its arguments; `argv[0]` may differ from the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) path: PathBuf,
+    name: OsString,
+    arguments: Vec<OsString>,
+}
+
+/// A task that no program of the image can do; the text is for the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoPlan {
+    #[error("this image has no shell; run a program of it with: ssh … /path/of/program")]
+    NoShell,
+    #[error("this image has no shell, and the command is empty or leaves a quote open")]
+    NoWords,
+}
+
+/// Pure: how to do a task with the shell the image has, or without one.
+pub(super) fn plan(task: &Task, shell: Option<&Path>) -> Result<Plan, NoPlan> {
+    match (task, shell) {
+        (Task::Shell, None) => Err(NoPlan::NoShell),
+        (Task::Shell, Some(shell)) => {
+            let mut name = OsString::from("-");
+            name.push(base(shell));
+            Ok(Plan {
+                path: shell.to_owned(),
+                name,
+                arguments: Vec::new(),
+            })
+        }
+        (Task::Command(command), Some(shell)) => {
+            let command = OsStr::from_bytes(command).to_owned();
+            Ok(Plan {
+                path: shell.to_owned(),
+                name: base(shell).to_owned(),
+                arguments: vec!["-c".into(), command],
+            })
+        }
+        (Task::Command(command), None) => {
+            let words = words::split(&String::from_utf8_lossy(command)).ok_or(NoPlan::NoWords)?;
+            let mut words = words.into_iter().map(OsString::from);
+            let program = words.next().ok_or(NoPlan::NoWords)?;
+            Ok(Plan {
+                path: PathBuf::from(&program),
+                name: program,
+                arguments: words.collect(),
+            })
+        }
+    }
+}
+
+fn base(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or(path.as_os_str())
+}
+
+/// Starts it in a session of its own, with pipes or on this terminal.
+pub(super) fn start(
+    plan: &Plan,
+    account: &Account,
+    environment: BTreeMap<OsString, OsString>,
+    terminal: Option<OwnedFd>,
+) -> io::Result<Child> {
+    let mut command = std::process::Command::new(&plan.path);
+    command
+        .arg0(&plan.name)
+        .args(&plan.arguments)
+        .env_clear()
+        .envs(environment);
+    command.current_dir(if account.home.is_dir() {
+        account.home.as_path()
+    } else {
+        Path::new("/")
+    });
+    let has_terminal = terminal.is_some();
+    match terminal {
+        Some(inside) => {
+            command
+                .stdin(inside.try_clone()?)
+                .stdout(inside.try_clone()?)
+                .stderr(inside);
+        }
+        None => {
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+        }
+    }
+    become_account(&mut command, account, has_terminal);
+    Command::from(command).spawn()
+}
+
+/// Not `Command::uid` and `gid`: those drop every supplementary group.
+fn become_account(command: &mut std::process::Command, account: &Account, has_terminal: bool) {
+    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    // Outside a VM, in tests, the server serves whoever started it and nobody else.
+    let may_change = rustix::process::geteuid().is_root();
+    let in_child = move || -> io::Result<()> {
+        setsid()?;
+        if has_terminal {
+            ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
+        if may_change {
+            set_thread_groups(&groups)?;
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
+        }
+        Ok(())
+    };
+    #[expect(
+        unsafe_code,
+        reason = "std offers no supplementary groups and no controlling terminal"
+    )]
+    // SAFETY: the closure runs between fork and exec and only makes system calls: rustix issues them directly, takes
+    // no lock, and neither it nor the captured values allocate. The child has one thread, so changing the ids of
+    // the thread changes those of the process.
+    unsafe {
+        command.pre_exec(in_child);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_gets_the_command_as_one_argument() {
+        let shell = Path::new("/bin/bash");
+        let run = plan(&Task::Command(b"echo \"$HOME\"".to_vec()), Some(shell)).unwrap();
+        assert_eq!(
+            (run.name, run.arguments),
+            ("bash".into(), vec!["-c".into(), "echo \"$HOME\"".into()])
+        );
+        let login = plan(&Task::Shell, Some(shell)).unwrap();
+        assert_eq!((login.name, login.arguments), ("-bash".into(), vec![]));
+    }
+
+    #[test]
+    fn without_a_shell_a_path_still_runs_and_a_shell_is_explained() {
+        let run = plan(&Task::Command(b"/program 'a b'".to_vec()), None).unwrap();
+        assert_eq!(
+            (run.path, run.arguments),
+            (PathBuf::from("/program"), vec!["a b".into()])
+        );
+        assert_eq!(plan(&Task::Shell, None), Err(NoPlan::NoShell));
+        assert_eq!(plan(&Task::Command(b"'".to_vec()), None), Err(NoPlan::NoWords));
+        assert_eq!(plan(&Task::Command(vec![]), None), Err(NoPlan::NoWords));
+    }
+}
