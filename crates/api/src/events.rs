@@ -53,7 +53,7 @@ pub const VM_EVENTS: Endpoint = Endpoint {
         description: "Events as they happen; a comment every 15 s keeps the connection alive",
         content: Content::Events(Shape::of::<Event>()),
     }],
-    problems: &[ProblemCode::InvalidRequest, ProblemCode::NotFound],
+    problems: &[ProblemCode::NotFound],
 };
 
 pub(crate) const ENDPOINTS: &[&Endpoint] = &[&VM_EVENTS];

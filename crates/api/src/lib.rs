@@ -32,7 +32,7 @@ pub use events::Event;
 pub use exit::ExitCode;
 pub use hosts::{Adopt, FoundList, FoundVm, Host, HostList, Resources};
 pub use images::{Image, ImageList};
-pub use openapi::openapi;
+pub use openapi::{OPENAPI_JSON, openapi};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 pub use service::{Health, Version};
 pub use vms::{CreateVm, Reason, Stage, Vm, VmList, VmStatus};

@@ -18,6 +18,9 @@ use utoipa::openapi::{
 use crate::endpoint::Named;
 use crate::{Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row, endpoints};
 
+/// The document as it is checked in beside this crate; a test holds it equal to [`openapi`].
+pub const OPENAPI_JSON: &str = include_str!("../openapi.json");
+
 const SCHEME: &str = "token";
 
 /// The OpenAPI 3.1 document of the API.

@@ -207,10 +207,10 @@ pub(crate) fn report(failure: &Failure, json: bool, own: Option<u8>) -> process:
     };
     // Nobody is left to tell when stderr is gone.
     let _ = io::stderr().lock().write_all(text.as_bytes());
-    let code = match failure {
-        // As a shell reports a command ended by SIGINT.
-        Failure::Interrupted { .. } => 130,
-        _ => failure.exit_code().code(),
+    // As a shell reports a command that SIGINT ended.
+    let code = match matches!(failure, Failure::Interrupted { .. }) {
+        true => 130,
+        false => failure.exit_code().code(),
     };
     process::ExitCode::from(own.unwrap_or(code))
 }

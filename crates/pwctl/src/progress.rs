@@ -40,7 +40,13 @@ impl Progress {
             self.status = Some((vm.status.clone(), Instant::now()));
             self.told.clear();
         }
-        self.stage(&vm.name, vm.stage.as_ref());
+        // A failure that the host tries to mend is waited for, so it is told as if it were a stage.
+        let failure = vm.reason.as_ref().map(|reason| Stage {
+            what: reason.message.clone(),
+            done: 0,
+            total: 0,
+        });
+        self.stage(&vm.name, vm.stage.as_ref().or(failure.as_ref()));
     }
 
     /// Shows progress inside the status shown last.

@@ -1,0 +1,41 @@
+//! Who asks: a bearer token (RFC 6750) in the `Authorization` header.
+
+use axum::extract::FromRequestParts;
+use control::Caller;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use model::{Problem, ProblemCode};
+
+use crate::refusal::Refusal;
+use crate::router::App;
+
+/// A caller whose token is known. A handler that takes it cannot be reached by anybody else.
+pub(crate) struct Signed(pub(crate) Caller);
+
+impl FromRequestParts<App> for Signed {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let header = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let token = header.and_then(bearer).ok_or_else(no_token)?;
+        let caller = app.control.authenticate(token).await?;
+        tracing::debug!(token.id = %caller.token, "caller is known");
+        Ok(Self(caller))
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
+fn no_token() -> Problem {
+    Problem::new(
+        ProblemCode::Unauthenticated,
+        "this needs a token, and the request carries none",
+    )
+    .hint("send the header Authorization: Bearer TOKEN; the admin token lies in Pitwall's state directory")
+}

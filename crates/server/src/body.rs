@@ -1,0 +1,132 @@
+//! Request bodies: JSON of a closed shape, with the place of the mistake in each refusal.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use model::{Problem, ProblemCode};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+
+use crate::refusal::Refusal;
+use crate::router::App;
+
+/// A body that was read as its shape.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        if !is_json(request.headers()) {
+            return Err(not_json().into());
+        }
+        let bytes = Bytes::from_request(request, app).await.map_err(unread)?;
+        Ok(Self(parse(&bytes)?))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn not_json() -> Problem {
+    Problem::new(ProblemCode::UnsupportedMediaType, "the body is not called JSON")
+        .hint("send it with the header Content-Type: application/json")
+}
+
+fn unread(rejection: BytesRejection) -> Problem {
+    match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(ProblemCode::BodyTooLarge, "the body is larger than 256 KiB")
+        }
+        _ => Problem::new(ProblemCode::InvalidRequest, "the body ended before its end"),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let pointer = pointer(error.path());
+        let detail = format!("the body cannot be read: {}", error.inner());
+        let problem =
+            Problem::new(ProblemCode::InvalidRequest, detail).hint("/v1/openapi.json tells its form");
+        if pointer.is_empty() {
+            problem
+        } else {
+            problem.at(pointer)
+        }
+    })?;
+    json.end().map_err(|error| {
+        Problem::new(
+            ProblemCode::InvalidRequest,
+            format!("something stands behind the body: {error}"),
+        )
+    })?;
+    Ok(value)
+}
+
+/// The place as a JSON pointer (RFC 6901 section 3).
+fn pointer(path: &Path) -> String {
+    let segment = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("/{variant}"),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(segment).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::CreateVm;
+
+    use super::*;
+
+    fn refused(body: &str) -> Problem {
+        parse::<CreateVm>(body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_name() {
+        let problem = refused(r#"{"name":"a","image":"b","keys":[],"colour":"red"}"#);
+        assert!(
+            problem.detail.contains("unknown field `colour`"),
+            "{}",
+            problem.detail
+        );
+        assert_eq!(problem.pointer.as_deref(), Some("/colour"));
+    }
+
+    #[test]
+    fn the_place_of_a_mistake_is_told() {
+        assert_eq!(
+            refused(r#"{"name":"a","cpus":"two"}"#).pointer.as_deref(),
+            Some("/cpus")
+        );
+        assert_eq!(
+            refused(r#"{"name":"a","image":"b","keys":["k",7]}"#)
+                .pointer
+                .as_deref(),
+            Some("/keys/1")
+        );
+        assert!(
+            refused(r#"{"name":"a","image":"b"}"#)
+                .detail
+                .contains("missing field `keys`")
+        );
+        assert_eq!(refused("{").pointer, None);
+        assert!(
+            refused(r#"{"name":"a","image":"b","keys":[]} x"#)
+                .detail
+                .contains("behind the body")
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! Every endpoint and its handler.
+
+use api::{Endpoint, events as e, hosts as h, images as i, service as s, vms as v};
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::middleware::from_fn;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Router, extract::FromRef};
+use control::Control;
+use http::Method;
+use model::{Problem, ProblemCode};
+use tokio::sync::watch;
+
+use crate::envelope::envelope;
+use crate::refusal::Refusal;
+use crate::{events, hosts, images, service, vms};
+
+/// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// What handlers use.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) control: Control,
+    pub(crate) closing: Closing,
+}
+
+/// Turns true when the server closes, so that answers without an end can end.
+pub(crate) type Closing = watch::Receiver<bool>;
+
+/// Ends when the server closes. In a router of its own, without a server around it, that is never.
+pub(crate) async fn closed(mut closing: Closing) {
+    if closing.wait_for(|closing| *closing).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl FromRef<App> for Control {
+    fn from_ref(app: &App) -> Self {
+        app.control.clone()
+    }
+}
+
+impl FromRef<App> for Closing {
+    fn from_ref(app: &App) -> Self {
+        app.closing.clone()
+    }
+}
+
+/// The whole API over a control plane.
+pub fn router(control: Control) -> Router {
+    let (_, closing) = watch::channel(false);
+    router_until(control, closing)
+}
+
+pub(crate) fn router_until(control: Control, closing: Closing) -> Router {
+    let mount = |router: Router<App>, (endpoint, handler): (&Endpoint, MethodRouter<App>)| {
+        router.route(endpoint.path, handler)
+    };
+    routes()
+        .into_iter()
+        .fold(Router::new(), mount)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(envelope))
+        .with_state(App { control, closing })
+}
+
+fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
+    vec![
+        to(&v::CREATE, vms::create),
+        to(&v::LIST, vms::list),
+        to(&v::GET, vms::get),
+        to(&v::DELETE, vms::delete),
+        to(&v::START, vms::start),
+        to(&v::STOP, vms::stop),
+        to(&e::VM_EVENTS, events::of_vm),
+        to(&i::LIST, images::list),
+        to(&h::LIST, hosts::list),
+        to(&h::FOUND, hosts::found),
+        to(&h::ADOPT, hosts::adopt),
+        to(&h::FOUND_DELETE, hosts::found_delete),
+        to(&s::HEALTH, service::health),
+        to(&s::VERSION, service::version),
+        to(&s::OPENAPI, service::openapi),
+    ]
+}
+
+fn to<T: 'static>(
+    endpoint: &'static Endpoint,
+    handler: impl Handler<T, App>,
+) -> (&'static Endpoint, MethodRouter<App>) {
+    let method = match endpoint.method {
+        Method::POST => MethodFilter::POST,
+        Method::DELETE => MethodFilter::DELETE,
+        Method::PUT => MethodFilter::PUT,
+        Method::PATCH => MethodFilter::PATCH,
+        _ => MethodFilter::GET,
+    };
+    (endpoint, on(method, handler))
+}
+
+async fn nothing_here() -> Refusal {
+    Problem::new(ProblemCode::NotFound, "there is nothing under this path")
+        .hint("/v1/openapi.json lists what there is")
+        .into()
+}
+
+async fn wrong_method() -> Refusal {
+    Problem::new(
+        ProblemCode::MethodNotAllowed,
+        "this path does not take this method",
+    )
+    .hint("/v1/openapi.json lists which it takes")
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_of_the_contract_is_mounted() {
+        let mounted: Vec<_> = routes()
+            .iter()
+            .map(|(endpoint, _)| endpoint.operation_id)
+            .collect();
+        let contract: Vec<_> = api::endpoints().map(|endpoint| endpoint.operation_id).collect();
+        assert_eq!(mounted, contract);
+    }
+}

@@ -1,0 +1,27 @@
+//! What is open to everybody: health, version, the API's document.
+
+use api::{Health, OPENAPI_JSON, Version};
+use axum::Json;
+use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
+
+/// The oldest `pwctl` that understands what is served here.
+const OLDEST_PWCTL: &str = "0.1.0";
+
+pub(crate) async fn health() -> Json<Health> {
+    Json(Health {
+        status: "ok".to_owned(),
+    })
+}
+
+pub(crate) async fn version() -> Json<Version> {
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: "v1".to_owned(),
+        oldest_pwctl: OLDEST_PWCTL.to_owned(),
+    })
+}
+
+pub(crate) async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI_JSON)
+}

@@ -1,0 +1,142 @@
+//! `/v1/vms`.
+
+use api::vms as endpoints;
+use axum::Json;
+use axum::extract::{Path, State};
+use control::{Control, VmView};
+use http::StatusCode;
+use http::header::LOCATION;
+use model::{ByteSize, Power, Problem, ProblemCode, PublicKey, Retry};
+
+use crate::auth::Signed;
+use crate::body::Body;
+use crate::refusal::Refusal;
+
+type Vm = Result<Json<api::Vm>, Refusal>;
+
+pub(crate) async fn create(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Body(wish): Body<api::CreateVm>,
+) -> Result<(StatusCode, [(http::HeaderName, String); 1], Json<api::Vm>), Refusal> {
+    let vm = control.vm_create(&caller, understood(wish)?).await?;
+    let location = endpoints::GET.path_with(&[&vm.asked.id.to_string()]);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shape(vm))))
+}
+
+pub(crate) async fn list(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+) -> Result<Json<api::VmList>, Refusal> {
+    let vms = control.vm_list(&caller).await?;
+    Ok(Json(api::VmList {
+        items: vms.into_iter().map(shape).collect(),
+        next: None,
+    }))
+}
+
+pub(crate) async fn get(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+) -> Vm {
+    let vm = control.vm_get(&caller, &vm.parse()?).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn delete(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+) -> Result<(StatusCode, Json<api::Vm>), Refusal> {
+    let vm = control.vm_delete(&caller, &vm.parse()?).await?;
+    Ok((StatusCode::ACCEPTED, Json(shape(vm))))
+}
+
+pub(crate) async fn start(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+) -> Vm {
+    let vm = control.vm_start(&caller, &vm.parse()?).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn stop(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+) -> Vm {
+    let vm = control.vm_stop(&caller, &vm.parse()?).await?;
+    Ok(Json(shape(vm)))
+}
+
+/// A request's words turned into values, each refused at its own place.
+fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
+    let key = |(index, line): (usize, &String)| at(&format!("/keys/{index}"), line.parse::<PublicKey>());
+    Ok(control::CreateVm {
+        name: at("/name", wish.name.parse())?,
+        image: at("/image", wish.image.parse())?,
+        cpus: wish.cpus,
+        memory: wish.memory_bytes.map(ByteSize::from_bytes),
+        disk: wish.disk_bytes.map(ByteSize::from_bytes),
+        keys: wish.keys.iter().enumerate().map(key).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The value, or a refusal that names its place. The errors of `model` say themselves what would be right.
+pub(crate) fn at<T, E: std::error::Error>(pointer: &str, value: Result<T, E>) -> Result<T, Problem> {
+    value.map_err(|error| Problem::new(ProblemCode::InvalidValue, error.to_string()).at(pointer))
+}
+
+/// A VM as callers see it.
+pub(crate) fn shape(vm: VmView) -> api::Vm {
+    let body = &vm.asked.body;
+    api::Vm {
+        id: vm.asked.id,
+        name: body.name.to_string(),
+        status: vm.status.into(),
+        image: body.image.to_string(),
+        image_digest: vm.image_digest().map(|digest| digest.to_string()),
+        cpus: body.cpus,
+        memory_bytes: body.memory.bytes(),
+        disk_bytes: body.disk.bytes(),
+        power: power(body.power).to_owned(),
+        generation: vm.asked.generation,
+        settled_generation: vm.seen.as_ref().map_or(0, |seen| seen.settled),
+        host: Some(vm.host_name.to_string()),
+        address: vm.address().map(Into::into),
+        ssh_port: vm.ssh_port(),
+        login: vm.login().map(str::to_owned),
+        host_key: vm.host_keys().first().cloned(),
+        host_keys: vm.host_keys().to_vec(),
+        ssh: vm.ssh(),
+        created_at: vm.created_at.to_string(),
+        reason: vm.reason.map(reason),
+        stage: vm.stage.map(stage),
+    }
+}
+
+const fn power(power: Power) -> &'static str {
+    match power {
+        Power::On => "on",
+        Power::Off => "off",
+    }
+}
+
+pub(crate) fn reason(reason: model::Reason) -> api::Reason {
+    api::Reason {
+        code: reason.code.to_string(),
+        message: reason.message,
+        hint: reason.hint,
+        retried: reason.retry == Retry::Later,
+    }
+}
+
+pub(crate) fn stage(stage: model::Stage) -> api::Stage {
+    api::Stage {
+        what: stage.what,
+        done: stage.done,
+        total: stage.total,
+    }
+}
