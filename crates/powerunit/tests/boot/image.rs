@@ -1,0 +1,74 @@
+//! Small root filesystems made on the spot.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::run;
+
+/// A root filesystem and what its image says.
+pub struct Image {
+    pub root: PathBuf,
+    pub user: &'static str,
+}
+
+impl Image {
+    /// busybox with its usual names, root, and a user.
+    pub fn busybox(folder: &Path) -> Self {
+        let tree = folder.join("busybox-tree");
+        for part in ["bin", "etc", "root", "home/ann", "tmp"] {
+            fs::create_dir_all(tree.join(part)).unwrap();
+        }
+        fs::copy("/bin/busybox", tree.join("bin/busybox")).unwrap();
+        let list = Command::new("/bin/busybox").arg("--list").output().unwrap();
+        for name in String::from_utf8_lossy(&list.stdout)
+            .lines()
+            .filter(|name| *name != "busybox")
+        {
+            symlink("busybox", tree.join("bin").join(name)).unwrap();
+        }
+        fs::write(
+            tree.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n",
+        )
+        .unwrap();
+        fs::write(tree.join("etc/group"), "root:x:0:\nstaff:x:50:ann\nann:x:1000:\n").unwrap();
+        run(Command::new("chmod").arg("1777").arg(tree.join("tmp")));
+        Self {
+            root: erofs(folder, &tree, "busybox.erofs"),
+            user: "ann",
+        }
+    }
+
+    /// One static program: no shell, no passwd, not even a directory.
+    pub fn one_program(folder: &Path) -> Self {
+        let tree = folder.join("program-tree");
+        fs::create_dir_all(&tree).unwrap();
+        // busybox under a name that is none of its own runs the applet that its first argument names.
+        fs::copy("/bin/busybox", tree.join("program")).unwrap();
+        Self {
+            root: erofs(folder, &tree, "program.erofs"),
+            user: "",
+        }
+    }
+}
+
+fn erofs(folder: &Path, tree: &Path, name: &str) -> PathBuf {
+    let file = folder.join(name);
+    run(Command::new("mkfs.erofs")
+        .args(["-x-1", "--all-root"])
+        .arg(&file)
+        .arg(tree));
+    file
+}
+
+/// An empty disk of a VM, as thin as the real one.
+pub fn upper_disk(folder: &Path) -> PathBuf {
+    let file = folder.join("upper.ext4");
+    fs::File::create(&file).unwrap().set_len(256 << 20).unwrap();
+    run(Command::new("/sbin/mkfs.ext4")
+        .args(["-q", "-F", "-E", "lazy_itable_init=1,nodiscard"])
+        .arg(&file));
+    file
+}

@@ -1,0 +1,280 @@
+//! powerunit as a real init: the bundle of `cargo xtask bundle`, a real kernel, QEMU, and the real `ssh` client.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and shows its figures"
+)]
+
+mod image;
+#[path = "../support/mod.rs"]
+mod support;
+mod vm;
+
+use std::time::{Duration, Instant};
+
+use image::{Image, upper_disk};
+use support::ssh::KeyPair;
+use support::{available, run, wait_for};
+use vm::Vm;
+use wire::guest::{Disk, GuestFrame, HostFrame, PowerOffKind};
+
+fn can_boot() -> bool {
+    let programs = [
+        "qemu-system-x86_64",
+        "mkfs.erofs",
+        "mkfs.ext4",
+        "e2fsck",
+        "ssh",
+        "ssh-keygen",
+    ];
+    let bundle = vm::bundle();
+    available(
+        &programs,
+        &[
+            &bundle.join("vmlinux"),
+            &bundle.join("initramfs.cpio"),
+            "/bin/busybox".as_ref(),
+        ],
+    )
+}
+
+#[test]
+fn a_machine_lives_is_told_new_things_and_ends_in_order() {
+    if !can_boot() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = Image::busybox(folder.path());
+    let upper = upper_disk(folder.path());
+    let started = Instant::now();
+    let mut vm = Vm::start(folder.path(), &image, &upper);
+    let ready = vm.wait_ready();
+    eprintln!(
+        "Ready after {:.2?} and {:.2} CPU s",
+        started.elapsed(),
+        vm.cpu_seconds()
+    );
+    assert_eq!((ready.config_revision, ready.login.as_str()), (1, "ann"));
+    assert_eq!(
+        ready.host_keys,
+        [vm.host_key.public().rsplit_once(' ').unwrap().0]
+    );
+
+    let ssh = vm.client();
+    assert_eq!(ssh.run("exit 37").status.code(), Some(37));
+    eprintln!(
+        "first exit status after {:.2?} and {:.2} CPU s",
+        started.elapsed(),
+        vm.cpu_seconds()
+    );
+    let times: Vec<_> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            assert!(ssh.run("true").status.success());
+            start.elapsed()
+        })
+        .collect();
+    eprintln!("ssh true: {times:.2?}");
+    look_around(&vm);
+    eprintln!(
+        "{}",
+        ssh.command_as("root", &[])
+            .arg("grep -H VmRSS /proc/[0-9]*/status; ps -o pid,comm")
+            .output()
+            .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+            .unwrap()
+    );
+
+    the_ssh_server_comes_back(&mut vm);
+    keys_change_while_sessions_stay(&mut vm);
+    vm.reconnect();
+    vm.wait_ready();
+
+    assert!(
+        ssh.command_as("root", &[])
+            .arg("echo kept > /root/file")
+            .status()
+            .unwrap()
+            .success()
+    );
+    vm.stop();
+    run(std::process::Command::new("e2fsck").arg("-fn").arg(&upper));
+
+    let mut again = Vm::start(folder.path(), &image, &upper);
+    again.wait_ready();
+    let kept = again
+        .client()
+        .command_as("root", &[])
+        .arg("cat /root/file")
+        .output()
+        .unwrap();
+    assert_eq!(kept.stdout, b"kept\n");
+    assert!(
+        again
+            .client()
+            .command_as("root", &[])
+            .arg("poweroff")
+            .status()
+            .is_ok()
+    );
+    assert_eq!(again.wait_off(), PowerOffKind::Off);
+    run(std::process::Command::new("e2fsck").arg("-fn").arg(&upper));
+}
+
+/// What a person finds in a new machine.
+fn look_around(vm: &Vm) {
+    let ssh = vm.client();
+    assert_eq!(ssh.text("id -un"), "ann");
+    assert_eq!(ssh.text("id -Gn"), "ann staff");
+    assert_eq!(
+        ssh.command_as("root", &[]).arg("id -u").output().unwrap().stdout,
+        b"0\n"
+    );
+    assert_eq!(
+        ssh.text("hostname; pwd; echo $FROM_IMAGE"),
+        "fast-car\n/home/ann\nyes"
+    );
+    assert_eq!(ssh.text("cat /proc/1/comm"), "init");
+    let size = ssh
+        .command(&["-tt"])
+        .arg("stty size")
+        .env("TERM", "xterm")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&size.stdout).contains("0 0"), "{size:?}");
+    assert!(
+        ssh.text("cat /etc/hosts")
+            .contains("10.0.2.15 fast-car # pitwall")
+    );
+    assert_eq!(ssh.text("cat /etc/resolv.conf"), "nameserver 192.0.2.53");
+    let mounts = ssh.text("cat /proc/mounts");
+    for mount in [
+        "overlay / overlay",
+        "devpts /dev/pts",
+        "tmpfs /dev/shm",
+        "tmpfs /run",
+        "cgroup2 /sys/fs/cgroup",
+    ] {
+        assert!(mounts.contains(mount), "{mount} is not in\n{mounts}");
+    }
+    assert!(!mounts.contains("/pw/"), "{mounts}");
+    assert_eq!(
+        ssh.text(
+            "stat -c %a /tmp; ls /modules /init 2>/dev/null; echo x > /dev/shm/x; cat < /dev/fd/0 </dev/null"
+        ),
+        "1777"
+    );
+    let drift = ssh
+        .text("date +%s")
+        .parse::<u64>()
+        .unwrap()
+        .abs_diff(vm::unix_seconds());
+    assert!(drift <= 3, "the clock is {drift} s off");
+}
+
+fn the_ssh_server_comes_back(vm: &mut Vm) {
+    let ssh = vm.client();
+    let killed = ssh
+        .command_as("root", &[])
+        .arg("kill -9 $(pidof powerunit-ssh)")
+        .status()
+        .unwrap();
+    assert!(!killed.success());
+    let start = Instant::now();
+    assert_eq!(ssh.text("cat /proc/1/comm"), "init");
+    eprintln!(
+        "connected again {:.2?} after the SSH server was killed",
+        start.elapsed()
+    );
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+fn keys_change_while_sessions_stay(vm: &mut Vm) {
+    let ssh = vm.client();
+    let mut open = ssh
+        .command(&[])
+        .arg("cat")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let new = KeyPair::generate(vm.folder(), "new-key");
+    assert_eq!(ssh.with_key(&new).run("true").status.code(), Some(255));
+    let mut config = vm.config.clone();
+    config.revision = 2;
+    config.hostname = "faster-car".into();
+    config.ssh.authorized_keys = vec![new.public()];
+    vm.send(&HostFrame::Config(Box::new(config.clone())));
+    vm.wait(|frame| matches!(frame, GuestFrame::ConfigApplied { revision: 2 }));
+    assert_eq!(vm.wait_ready().config_revision, 2);
+    vm.config = config;
+    assert_eq!(
+        ssh.run("true").status.code(),
+        Some(255),
+        "the old key still opens"
+    );
+    assert_eq!(ssh.with_key(&new).text("hostname"), "faster-car");
+    std::io::Write::write_all(&mut open.stdin.take().unwrap(), b"still here").unwrap();
+    assert_eq!(open.wait_with_output().unwrap().stdout, b"still here");
+    // Give the first key back, as revision 3, for what follows.
+    let mut config = vm.config.clone();
+    config.revision = 3;
+    config.ssh.authorized_keys = vec![vm.key.public()];
+    vm.send(&HostFrame::Config(Box::new(config.clone())));
+    vm.wait(|frame| matches!(frame, GuestFrame::ConfigApplied { revision: 3 }));
+    vm.config = config;
+}
+
+#[test]
+fn an_image_with_one_program_and_nothing_else_works() {
+    if !can_boot() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = Image::one_program(folder.path());
+    let upper = upper_disk(folder.path());
+    let mut vm = Vm::start(folder.path(), &image, &upper);
+    assert_eq!(vm.wait_ready().login, "root");
+    let ssh = vm.client();
+    assert_eq!(ssh.text("/program echo 'a  b' c"), "a  b c");
+    assert_eq!(ssh.run("/program sh -c 'exit 37'").status.code(), Some(37));
+    for (what, says) in [("", "has no shell"), ("/nothing", "No such file")] {
+        let mut command = ssh.command(&[]);
+        let output = if what.is_empty() {
+            command.output()
+        } else {
+            command.arg(what).output()
+        }
+        .unwrap();
+        assert_eq!(output.status.code(), Some(127), "{what}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(says), "{what}: {said}");
+    }
+    vm.stop();
+}
+
+#[test]
+fn a_missing_disk_is_told_and_the_guest_waits_for_stop() {
+    if !can_boot() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = Image::busybox(folder.path());
+    let upper = upper_disk(folder.path());
+    let mut vm = Vm::prepare(folder.path(), &image, &upper);
+    vm.config.disks.upper = Disk::Serial("pw-elsewhere".into());
+    vm.greet();
+    let failed = vm.wait(|frame| matches!(frame, GuestFrame::Failed { .. }));
+    let GuestFrame::Failed { code, message } = failed else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(code, "disk_missing");
+    assert!(message.contains("pw-elsewhere"), "{message}");
+    vm.reconnect();
+    vm.wait(|frame| matches!(frame, GuestFrame::Failed { .. }));
+    wait_for("the console to say it", Duration::from_secs(5), || {
+        vm.console().contains("pw-elsewhere").then_some(())
+    });
+    vm.stop();
+}

@@ -1,0 +1,300 @@
+//! A guest under QEMU, without root: user-mode network, and the control port on a UNIX socket.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use wire::guest::*;
+
+use crate::image::Image;
+use crate::support::ssh::{Client, KeyPair};
+use crate::support::wait_for;
+
+/// Software emulation on a busy machine.
+const LIMIT: Duration = Duration::from_secs(90);
+
+pub fn bundle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bundle")
+}
+
+pub fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// A running guest; it ends with this value.
+pub struct Vm {
+    pub config: Config,
+    pub key: KeyPair,
+    pub host_key: KeyPair,
+    folder: tempfile::TempDir,
+    port: u16,
+    qemu: Child,
+    control: UnixStream,
+    decoder: Decoder<GuestFrame>,
+}
+
+impl Vm {
+    /// Starts QEMU and sends the configuration.
+    pub fn start(folder: &Path, image: &Image, upper: &Path) -> Self {
+        let mut vm = Self::prepare(folder, image, upper);
+        vm.greet();
+        vm
+    }
+
+    /// Starts QEMU; the guest waits for its configuration.
+    pub fn prepare(folder: &Path, image: &Image, upper: &Path) -> Self {
+        let folder = tempfile::tempdir_in(folder).unwrap();
+        let key = KeyPair::generate(folder.path(), "key");
+        let host_key = KeyPair::generate(folder.path(), "host-key");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let qemu = qemu(folder.path(), image, upper, port);
+        let control = connect(folder.path());
+        let config = config(image, &key, &host_key);
+        Self {
+            config,
+            key,
+            host_key,
+            folder,
+            port,
+            qemu,
+            control,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// Says what a host says first.
+    pub fn greet(&mut self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        self.send(&HostFrame::Hello(HostHello {
+            protocol_min: PROTOCOL.0,
+            protocol_max: PROTOCOL.1,
+            host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap(),
+        }));
+        self.send(&HostFrame::Config(Box::new(self.config.clone())));
+    }
+
+    /// As a host that was restarted in the middle of a word.
+    pub fn reconnect(&mut self) {
+        self.control
+            .write_all(&Encoder.encode(&HostFrame::Ping { n: 1 }).unwrap()[..7])
+            .unwrap();
+        self.control = connect_after(
+            self.folder.path(),
+            std::mem::replace(&mut self.control, UnixStream::pair().unwrap().0),
+        );
+        self.decoder = Decoder::default();
+        self.greet();
+    }
+
+    pub fn send(&mut self, frame: &HostFrame) {
+        self.control.write_all(&Encoder.encode(frame).unwrap()).unwrap();
+    }
+
+    /// The next frame that fits; the others are passed over.
+    pub fn wait(&mut self, fits: impl Fn(&GuestFrame) -> bool) -> GuestFrame {
+        let start = Instant::now();
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            while let Some(frame) = self.decoder.next_frame() {
+                let frame = frame.unwrap();
+                if fits(&frame) {
+                    return frame;
+                }
+                seen.push(frame);
+            }
+            assert!(
+                start.elapsed() < LIMIT,
+                "no such frame; seen {seen:#?}, console:\n{}",
+                self.console()
+            );
+            match self.control.read(&mut buffer) {
+                Ok(0) => panic!("QEMU ended; seen {seen:#?}, console:\n{}", self.console()),
+                Ok(count) => self.decoder.push(&buffer[..count]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    pub fn wait_ready(&mut self) -> Ready {
+        match self.wait(|frame| matches!(frame, GuestFrame::Ready(_) | GuestFrame::Failed { .. })) {
+            GuestFrame::Ready(ready) => ready,
+            other => panic!("{other:?}, console:\n{}", self.console()),
+        }
+    }
+
+    /// Waits for the machine's own end.
+    pub fn wait_off(&mut self) -> PowerOffKind {
+        let frame = self.wait(|frame| matches!(frame, GuestFrame::PoweredOff { .. }));
+        wait_for("QEMU to end", Duration::from_secs(10), || {
+            self.qemu.try_wait().unwrap()
+        });
+        match frame {
+            GuestFrame::PoweredOff { kind } => kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ends it as a host does.
+    pub fn stop(&mut self) {
+        self.send(&HostFrame::Stop {
+            grace: Duration::from_secs(5),
+        });
+        self.wait(|frame| matches!(frame, GuestFrame::Stopping));
+        assert_eq!(self.wait_off(), PowerOffKind::Off);
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.folder.path(), &self.key, &self.host_key.public(), self.port)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn console(&self) -> String {
+        fs::read_to_string(self.folder.path().join("console")).unwrap_or_default()
+    }
+
+    /// User and system time of QEMU so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.qemu.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u32 = fields[11].parse::<u32>().unwrap() + fields[12].parse::<u32>().unwrap();
+        f64::from(ticks) / 100.0
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+fn config(image: &Image, key: &KeyPair, host_key: &KeyPair) -> Config {
+    Config {
+        revision: 1,
+        hostname: "fast-car".into(),
+        network: Some(Network {
+            address: Ipv4Addr::new(10, 0, 2, 15),
+            prefix: 24,
+            gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            resolvers: vec![Ipv4Addr::new(192, 0, 2, 53).into()],
+            mac: Some(model::MacAddr::new([6, 0x70, 10, 0, 2, 15])),
+        }),
+        ssh: Ssh {
+            port: Ssh::DEFAULT_PORT,
+            host_key: HostKey::from_pem(host_key.private()),
+            authorized_keys: vec![key.public()],
+        },
+        image: ImageDefaults {
+            user: image.user.into(),
+            env: vec!["FROM_IMAGE=yes".into()],
+            working_dir: "/".into(),
+        },
+        disks: Disks {
+            root: Disk::Serial("pw-root".into()),
+            root_devices: vec![],
+            upper: Disk::Serial("pw-upper".into()),
+        },
+    }
+}
+
+fn connect(folder: &Path) -> UnixStream {
+    let stream = wait_for("QEMU's control socket", Duration::from_secs(20), || {
+        UnixStream::connect(folder.join("control.sock")).ok()
+    });
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    stream
+}
+
+fn connect_after(folder: &Path, old: UnixStream) -> UnixStream {
+    drop(old);
+    connect(folder)
+}
+
+fn qemu(folder: &Path, image: &Image, upper: &Path, port: u16) -> Child {
+    let bundle = bundle();
+    let append = format!(
+        "console=ttyS0 panic=-1 reboot=t quiet loglevel=0 cryptomgr.notests tsc_early_khz={}",
+        tsc_khz()
+    );
+    let disk = |id: &str, file: &Path, serial: &str, more: &str| {
+        let drive = format!("id={id},file={},format=raw,if=none{more}", file.display());
+        let device = format!("virtio-blk-device,drive={id},serial={serial}");
+        ["-drive".to_owned(), drive, "-device".to_owned(), device]
+    };
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args([
+        "-M",
+        "microvm,acpi=on,pcie=off,pit=off,pic=off,rtc=on,isa-serial=on",
+        "-accel",
+        "tcg,thread=multi",
+    ]);
+    command.args([
+        "-cpu",
+        "max",
+        "-smp",
+        "1",
+        "-m",
+        "256M",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+    ]);
+    command
+        .arg("-no-reboot")
+        .arg("-kernel")
+        .arg(bundle.join("vmlinux"));
+    command
+        .arg("-initrd")
+        .arg(bundle.join("initramfs.cpio"))
+        .args(["-append", &append]);
+    command.args(["-serial", &format!("file:{}", folder.join("console").display())]);
+    command
+        .args(disk("d0", &image.root, "pw-root", ",read-only=on"))
+        .args(disk("d1", upper, "pw-upper", ""));
+    command.args([
+        "-netdev",
+        &format!("user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:2222"),
+    ]);
+    command.args(["-device", "virtio-net-device,netdev=n0,mac=06:70:0a:00:02:0f"]);
+    let socket = folder.join("control.sock");
+    command.args([
+        "-chardev",
+        &format!("socket,id=c0,path={},server=on,wait=off", socket.display()),
+    ]);
+    command.args([
+        "-device",
+        "virtio-serial-device",
+        "-device",
+        "virtserialport,chardev=c0,name=pw.ctl",
+    ]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Without it the kernel looks for a timer that the microvm does not have.
+fn tsc_khz() -> u64 {
+    #[expect(unsafe_code, reason = "the counter has no other reader")]
+    // SAFETY: RDTSC reads a register and nothing else; every x86-64 processor has it.
+    let count = || unsafe { core::arch::x86_64::_rdtsc() };
+    let (start, first) = (Instant::now(), count());
+    while start.elapsed() < Duration::from_millis(60) {}
+    let cycles = count() - first;
+    cycles * 1000 / u64::try_from(start.elapsed().as_micros()).unwrap()
+}

@@ -1,0 +1,116 @@
+//! The real client, with keys and known hosts of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::run;
+
+/// A key pair on disk.
+pub struct KeyPair(PathBuf);
+
+impl KeyPair {
+    pub fn generate(folder: &Path, name: &str) -> Self {
+        let path = folder.join(name);
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .arg(&path));
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn private(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap()
+    }
+
+    pub fn public(&self) -> String {
+        std::fs::read_to_string(self.0.with_extension("pub"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+}
+
+/// How to reach one server.
+pub struct Client {
+    folder: PathBuf,
+    key: PathBuf,
+    pub port: u16,
+}
+
+impl Client {
+    /// Pins the host key: a server with another one is refused.
+    pub fn new(folder: &Path, key: &KeyPair, host_key: &str, port: u16) -> Self {
+        std::fs::write(
+            folder.join("known_hosts"),
+            format!("[127.0.0.1]:{port} {host_key}\n"),
+        )
+        .unwrap();
+        std::fs::write(folder.join("config"), "").unwrap();
+        Self {
+            folder: folder.to_owned(),
+            key: key.path().to_owned(),
+            port,
+        }
+    }
+
+    /// The same server with another key.
+    pub fn with_key(&self, key: &KeyPair) -> Self {
+        Self {
+            folder: self.folder.clone(),
+            key: key.path().to_owned(),
+            port: self.port,
+        }
+    }
+
+    /// `ssh OPTIONS fred@127.0.0.1`; the command comes behind it.
+    pub fn command(&self, options: &[&str]) -> Command {
+        self.command_as("fred", options)
+    }
+
+    pub fn command_as(&self, login: &str, options: &[&str]) -> Command {
+        let mut command = Command::new("ssh");
+        command
+            .arg("-F")
+            .arg(self.folder.join("config"))
+            .arg("-i")
+            .arg(&self.key);
+        command.arg("-o").arg(format!(
+            "UserKnownHostsFile={}",
+            self.folder.join("known_hosts").display()
+        ));
+        command.args([
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "BatchMode=yes",
+        ]);
+        command.args([
+            "-o",
+            "ConnectTimeout=20",
+            "-o",
+            "LogLevel=ERROR",
+            "-p",
+            &self.port.to_string(),
+        ]);
+        command.args(options).arg(format!("{login}@127.0.0.1"));
+        command
+    }
+
+    /// Runs a command there.
+    pub fn run(&self, command: &str) -> Output {
+        self.command(&[]).arg(command).output().unwrap()
+    }
+
+    /// What a command there prints; it must succeed.
+    pub fn text(&self, command: &str) -> String {
+        let output = self.run(command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command}: {:?} {said}", output.status);
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+}
