@@ -47,6 +47,7 @@ enum Verdict {
     WaitOn,
     Failed,
     WrongTurn,
+    Removed,
 }
 
 /// Waits until the VM is at the goal; `None` once it is gone. `asked` is the answer to the wish: what was seen
@@ -98,6 +99,7 @@ impl Waiting<'_> {
                         wanted: self.goal.word(),
                     });
                 }
+                Verdict::Removed => return Err(Failure::VmVanished { name: vm.name }),
                 Verdict::WaitOn => {}
             }
             if Instant::now() >= deadline {
@@ -172,7 +174,7 @@ fn judge(vm: &Vm, goal: Goal, generation: u64) -> Verdict {
             Verdict::Failed
         }
         (Goal::Running, Some(Status::Stopped)) if is_settled => Verdict::WrongTurn,
-        (Goal::Running | Goal::Stopped, Some(Status::Deleting)) => Verdict::WrongTurn,
+        (Goal::Running | Goal::Stopped, Some(Status::Deleting)) => Verdict::Removed,
         (Goal::Running | Goal::Stopped, _) => Verdict::WaitOn,
     }
 }
@@ -193,5 +195,50 @@ fn failed(vm: Vm) -> Failure {
     Failure::VmFailed {
         name: vm.name,
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vm(status: &str, settled: u64, retried: bool) -> Vm {
+        let reason = serde_json::json!({ "code": "x", "message": "m", "hint": "h", "retried": retried });
+        let vm = serde_json::json!({
+            "id": "vm_00000000000000000000000000", "name": "web", "status": status, "image": "i", "cpus": 1,
+            "memory_bytes": 1, "disk_bytes": 1, "power": "on", "generation": 2, "settled_generation": settled,
+            "reason": reason, "created_at": "2026-11-22T09:00:00Z"
+        });
+        serde_json::from_value(vm).unwrap()
+    }
+
+    #[test]
+    fn the_verdicts() {
+        use Goal::{Gone, Running, Stopped};
+        use Verdict::{Failed, Reached, Removed, WaitOn, WrongTurn};
+        for (goal, status, settled, retried, expected) in [
+            (Running, "INIT", 1, false, WaitOn),
+            (Running, "RUNNING", 2, false, Reached),
+            (Running, "UNKNOWN", 1, false, WaitOn),
+            (Running, "LEVITATING", 2, false, WaitOn),
+            // What was seen of an older wish says nothing about this one.
+            (Running, "ERROR", 1, false, WaitOn),
+            (Running, "ERROR", 2, false, Failed),
+            (Running, "ERROR", 2, true, WaitOn),
+            (Running, "STOPPED", 1, false, WaitOn),
+            (Running, "STOPPED", 2, false, WrongTurn),
+            (Running, "DELETING", 2, false, Removed),
+            (Stopped, "STOPPING", 1, false, WaitOn),
+            (Stopped, "STOPPED", 2, false, Reached),
+            (Stopped, "ERROR", 2, false, Failed),
+            (Gone, "RUNNING", 2, false, WaitOn),
+            (Gone, "ERROR", 2, false, WaitOn),
+        ] {
+            assert_eq!(
+                judge(&vm(status, settled, retried), goal, 2),
+                expected,
+                "{goal:?} {status} {settled} {retried}"
+            );
+        }
     }
 }
