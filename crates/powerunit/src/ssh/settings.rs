@@ -33,7 +33,9 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(config: Config) -> Result<Self, HostKeyError> {
         let host_key = PrivateKey::from_openssh(config.ssh.host_key.as_pem()).map_err(HostKeyError)?;
-        let line = host_key.public_key().to_openssh().map_err(HostKeyError)?;
+        // Without the comment, which is nobody's business but whoever made the key.
+        let public = PublicKey::from(host_key.public_key().key_data().clone());
+        let line = public.to_openssh().map_err(HostKeyError)?;
         let mut authorized = Vec::new();
         for line in &config.ssh.authorized_keys {
             match PublicKey::from_openssh(line) {

@@ -45,8 +45,8 @@ impl Image {
     pub fn one_program(folder: &Path) -> Self {
         let tree = folder.join("program-tree");
         fs::create_dir_all(&tree).unwrap();
-        // busybox under a name that is none of its own runs the applet that its first argument names.
-        fs::copy("/bin/busybox", tree.join("program")).unwrap();
+        // busybox runs the applet that its first argument names; it stands for any static program.
+        fs::copy("/bin/busybox", tree.join("busybox")).unwrap();
         Self {
             root: erofs(folder, &tree, "program.erofs"),
             user: "",

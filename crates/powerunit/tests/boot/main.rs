@@ -237,8 +237,8 @@ fn an_image_with_one_program_and_nothing_else_works() {
     let mut vm = Vm::start(folder.path(), &image, &upper);
     assert_eq!(vm.wait_ready().login, "root");
     let ssh = vm.client();
-    assert_eq!(ssh.text("/program echo 'a  b' c"), "a  b c");
-    assert_eq!(ssh.run("/program sh -c 'exit 37'").status.code(), Some(37));
+    assert_eq!(ssh.text("/busybox echo 'a  b' c"), "a  b c");
+    assert_eq!(ssh.run("/busybox sh -c 'exit 37'").status.code(), Some(37));
     for (what, says) in [("", "has no shell"), ("/nothing", "No such file")] {
         let mut command = ssh.command(&[]);
         let output = if what.is_empty() {

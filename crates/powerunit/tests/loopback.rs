@@ -1,0 +1,464 @@
+//! The SSH server as an ordinary process, with the real `ssh` client: no VM, no root.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::ssh::{Client, KeyPair};
+use support::{available, wait_for};
+use wire::guest::*;
+
+/// A server of its own for each test.
+struct Server {
+    folder: tempfile::TempDir,
+    key: KeyPair,
+    host_key: KeyPair,
+    port: u16,
+    child: Child,
+    parent: UnixStream,
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        if !available(&["ssh", "ssh-keygen"], &[]) {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate(folder.path(), "key");
+        let host_key = KeyPair::generate(folder.path(), "host-key");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (parent, theirs) = UnixStream::pair().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_powerunit"))
+            .arg("ssh")
+            .stdin(OwnedFd::from(listener))
+            .stdout(OwnedFd::from(theirs))
+            .spawn()
+            .unwrap();
+        let mut server = Self {
+            folder,
+            key,
+            host_key,
+            port,
+            child,
+            parent,
+        };
+        let keys = vec![server.key.public()];
+        assert!(matches!(
+            server.configure(1, keys),
+            GuestFrame::Ready(Ready {
+                config_revision: 1,
+                ..
+            })
+        ));
+        Some(server)
+    }
+
+    /// As PID 1 does it.
+    fn configure(&mut self, revision: u64, authorized_keys: Vec<String>) -> GuestFrame {
+        let host_key = HostKey::from_pem(self.host_key.private());
+        self.configure_with(revision, authorized_keys, host_key)
+    }
+
+    fn configure_with(
+        &mut self,
+        revision: u64,
+        authorized_keys: Vec<String>,
+        host_key: HostKey,
+    ) -> GuestFrame {
+        let disk = Disk::Serial("none".into());
+        let config = Config {
+            revision,
+            hostname: "here".into(),
+            network: None,
+            ssh: Ssh {
+                port: self.port,
+                host_key,
+                authorized_keys,
+            },
+            image: ImageDefaults {
+                env: vec!["FROM_IMAGE=yes".into()],
+                ..ImageDefaults::default()
+            },
+            disks: Disks {
+                root: disk.clone(),
+                root_devices: vec![],
+                upper: disk,
+            },
+        };
+        self.parent
+            .write_all(&Encoder.encode(&HostFrame::Config(Box::new(config))).unwrap())
+            .unwrap();
+        let mut decoder = Decoder::<GuestFrame>::default();
+        let mut buffer = [0; 4096];
+        loop {
+            let count = self.parent.read(&mut buffer).unwrap();
+            assert!(count > 0, "the server ended");
+            decoder.push(&buffer[..count]);
+            if let Some(frame) = decoder.next_frame() {
+                return frame.unwrap();
+            }
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.folder.path(), &self.key, &self.host_key.public(), self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Bytes that no two places of have alike.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length.div_ceil(8))
+        .flat_map(|_| next())
+        .take(length)
+        .collect()
+}
+
+#[test]
+fn a_status_arrives_as_it_is_and_streams_stay_apart() {
+    let Some(server) = Server::start() else { return };
+    let ssh = server.client();
+    assert_eq!(ssh.run("exit 37").status.code(), Some(37));
+    let both = ssh.run("echo out; echo err >&2");
+    assert_eq!(
+        (both.stdout.as_slice(), both.stderr.as_slice()),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
+    assert_eq!(
+        ssh.run("kill -TERM $$").status.code(),
+        Some(255),
+        "a signal is no exit status"
+    );
+    assert_eq!(ssh.text("echo $FROM_IMAGE"), "yes");
+    assert_eq!(
+        ssh.text("printf %s \"$SSH_CONNECTION\" | cut -d' ' -f3,4"),
+        format!("127.0.0.1 {}", server.port)
+    );
+    let shell = ssh
+        .command(&["-T"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    shell
+        .stdin
+        .as_ref()
+        .unwrap()
+        .write_all(b"echo $0; exit 5\n")
+        .unwrap();
+    let output = shell.wait_with_output().unwrap();
+    assert!(
+        output.stdout.starts_with(b"-"),
+        "a shell without a command is a login shell: {output:?}"
+    );
+    assert_eq!(output.status.code(), Some(5));
+}
+
+#[test]
+fn the_first_question_without_a_key_is_answered_at_once() {
+    let Some(server) = Server::start() else { return };
+    let best = (0..3)
+        .map(|_| {
+            let start = Instant::now();
+            assert!(server.client().run("true").status.success());
+            start.elapsed()
+        })
+        .min();
+    assert!(best < Some(Duration::from_millis(500)), "{best:?}");
+}
+
+#[test]
+fn a_wrong_key_and_a_wrong_host_key_are_refused() {
+    let Some(server) = Server::start() else { return };
+    let other = KeyPair::generate(server.folder.path(), "other");
+    let refused = server.client().with_key(&other).run("true");
+    assert_eq!(refused.status.code(), Some(255));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("Permission denied (publickey)"),
+        "{refused:?}"
+    );
+    let impostor = Client::new(server.folder.path(), &server.key, &other.public(), server.port);
+    assert!(String::from_utf8_lossy(&impostor.run("true").stderr).contains("Host key verification failed"));
+}
+
+#[test]
+fn keys_are_renewed_while_a_session_stays_open() {
+    let Some(mut server) = Server::start() else { return };
+    let ssh = server.client();
+    let mut open = ssh
+        .command(&[])
+        .arg("echo open; cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 5];
+    open.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    let new = KeyPair::generate(server.folder.path(), "new");
+    let ready = server.configure(2, vec!["not a key".into(), new.public()]);
+    assert!(
+        matches!(
+            ready,
+            GuestFrame::Ready(Ready {
+                config_revision: 2,
+                ..
+            })
+        ),
+        "{ready:?}"
+    );
+    assert_eq!(ssh.run("true").status.code(), Some(255));
+    assert!(ssh.with_key(&new).run("true").status.success());
+    open.stdin.take().unwrap().write_all(b"still here").unwrap();
+    assert_eq!(open.wait_with_output().unwrap().stdout, b"still here");
+}
+
+#[test]
+fn a_bad_host_key_is_reported_and_the_old_one_stays() {
+    let Some(mut server) = Server::start() else { return };
+    let answer = server.configure_with(2, vec![], HostKey::from_pem("nonsense".into()));
+    assert!(
+        matches!(&answer, GuestFrame::Failed { code, .. } if code == "host_key_invalid"),
+        "{answer:?}"
+    );
+    assert!(server.client().run("true").status.success());
+}
+
+#[test]
+fn twenty_megabytes_come_back_as_they_were() {
+    let Some(server) = Server::start() else { return };
+    let sent = noise(20_000_000);
+    let mut child = server
+        .client()
+        .command(&[])
+        .arg("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let received = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stdin.write_all(&sent).unwrap();
+            drop(stdin);
+        });
+        let mut received = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut received).unwrap();
+        received
+    });
+    assert!(child.wait().unwrap().success());
+    assert!(received == sent, "{} bytes came back", received.len());
+}
+
+#[test]
+fn a_program_that_does_not_read_costs_little_memory() {
+    let Some(server) = Server::start() else { return };
+    let mut child = server
+        .client()
+        .command(&[])
+        .arg("sleep 100")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::spawn(move || {
+        let piece = vec![0; 1 << 20];
+        while stdin.write_all(&piece).is_ok() {}
+    });
+    let mut last = 0;
+    wait_for("the flood to stand still", Duration::from_secs(20), || {
+        std::thread::sleep(Duration::from_millis(300));
+        let before = std::mem::replace(&mut last, resident_kib(server.child.id()));
+        (before == last).then_some(())
+    });
+    assert!(last < 24 << 10, "{last} KiB for a program that reads nothing");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_little_memory() {
+    let Some(server) = Server::start() else { return };
+    let mut child = server
+        .client()
+        .command(&[])
+        .arg("cat /dev/zero")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut last = 0;
+    wait_for("the flood to stand still", Duration::from_secs(20), || {
+        std::thread::sleep(Duration::from_millis(300));
+        let before = std::mem::replace(&mut last, resident_kib(server.child.id()));
+        (before == last).then_some(())
+    });
+    assert!(last < 24 << 10, "{last} KiB for a client that reads nothing");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_terminal_has_the_size_and_name_of_the_clients() {
+    if !available(&["script"], &[]) {
+        return;
+    }
+    let Some(server) = Server::start() else { return };
+    let command = format!(
+        "stty rows 33 cols 101; {} 'stty size; echo $TERM; tty; exit 4'",
+        shell_words(&server, "-tt")
+    );
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("TERM", "vt220")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("33 101\r\n") && text.contains("vt220\r\n") && text.contains("/dev/pts/"),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(4));
+}
+
+#[test]
+fn a_terminal_follows_the_clients_window() {
+    if !available(&["script"], &[]) {
+        return;
+    }
+    let Some(server) = Server::start() else { return };
+    let inside = "trap 'stty size; exit 6' WINCH; echo armed; while :; do sleep 0.05; done";
+    let command = format!(
+        "stty rows 20 cols 80; (sleep 2; stty rows 50 cols 132 </dev/tty) & {} \"{inside}\"",
+        shell_words(&server, "-tt")
+    );
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("50 132"), "{text}");
+}
+
+/// The client's command line as text for a shell.
+fn shell_words(server: &Server, option: &str) -> String {
+    let command = server.client().command(&[option]);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn one_connection_carries_several_sessions() {
+    let Some(server) = Server::start() else { return };
+    let socket = server.folder.path().join("mux");
+    let path = format!("ControlPath={}", socket.display());
+    let mut master = server
+        .client()
+        .command(&["-M", "-N", "-o", &path])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the master connection", Duration::from_secs(10), || {
+        socket.exists().then_some(())
+    });
+    let through = ["-o", path.as_str(), "-o", "ControlMaster=no"];
+    let mut waiting = server
+        .client()
+        .command(&through)
+        .arg("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for status in [3, 4] {
+        let code = server
+            .client()
+            .command(&through)
+            .arg(format!("exit {status}"))
+            .status()
+            .unwrap()
+            .code();
+        assert_eq!(code, Some(status));
+    }
+    waiting.stdin.take().unwrap().write_all(b"patient").unwrap();
+    assert_eq!(waiting.wait_with_output().unwrap().stdout, b"patient");
+    let code = server
+        .client()
+        .command(&["-O", "exit", "-o", &path])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(code.success());
+    master.wait().unwrap();
+}
+
+#[test]
+fn a_lost_connection_hangs_up_the_program() {
+    let Some(server) = Server::start() else { return };
+    let mark = server.folder.path().join("hung-up");
+    let command = format!(
+        "trap 'touch {}; exit' HUP; echo armed; while :; do sleep 0.05; done",
+        mark.display()
+    );
+    let mut child = server
+        .client()
+        .command(&[])
+        .arg(command)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut armed = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut armed).unwrap();
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    wait_for("SIGHUP", Duration::from_secs(10), || mark.exists().then_some(()));
+}
+
+#[test]
+fn what_is_not_offered_is_refused_and_the_connection_lives() {
+    let Some(server) = Server::start() else { return };
+    let status = server
+        .client()
+        .command(&["-s"])
+        .arg("sftp")
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_ne!(status.code(), Some(0));
+    assert_eq!(
+        server.client().run("no-such-program-here").status.code(),
+        Some(127)
+    );
+}
