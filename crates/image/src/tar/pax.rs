@@ -156,7 +156,7 @@ mod tests {
     fn values_are_binary_and_may_be_empty() {
         let mut overrides = Overrides::default();
         overrides
-            .read(b"23 SCHILY.xattr.user.a=\n26 SCHILY.xattr.user.b=\n\0\n")
+            .read(b"24 SCHILY.xattr.user.a=\n26 SCHILY.xattr.user.b=\n\0\n")
             .expect("two records");
         let values: Vec<_> = overrides.xattrs.iter().map(|xattr| &*xattr.value).collect();
         assert_eq!(values, [&b""[..], b"\n\0"]);

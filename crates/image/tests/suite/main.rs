@@ -1,0 +1,7 @@
+//! The image crate from outside: real registries, real layouts, the real kernel.
+
+mod hostile;
+mod layouts;
+mod registry;
+mod support;
+mod torture;
