@@ -257,3 +257,82 @@ fn xattrs(mut xattrs: Vec<Xattr>) -> Option<Vec<Xattr>> {
 fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(&name[..name.len().min(200)]).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A valid header with a body, to be spoiled.
+    fn header(name: &str, kind: u8, size: usize) -> Vec<u8> {
+        let mut block = vec![0; 512];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        for (at, digits) in [
+            (100, "0000644"),
+            (108, "0000000"),
+            (116, "0000000"),
+            (136, "00000000000"),
+        ] {
+            block[at..at + digits.len()].copy_from_slice(digits.as_bytes());
+        }
+        block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+        block[156] = kind;
+        block[257..265].copy_from_slice(b"ustar\x0000");
+        block
+    }
+
+    /// With their checksums right, spoiled headers get further.
+    fn seal(block: &mut [u8]) {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    }
+
+    fn archive() -> impl Strategy<Value = Vec<u8>> {
+        let kind = prop::sample::select(b"01234567xgLKSA\0".to_vec());
+        let body = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..600),
+            Just(b"20 path=../../escape\n".to_vec()),
+            Just(b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n27 GNU.sparse.realsize=99\n".to_vec()),
+            Just(b"29 GNU.sparse.map=0,5,90,100\n24 GNU.sparse.size=4096\n".to_vec()),
+            Just(b"1\n0\n5\n".to_vec()),
+        ];
+        let spoils = prop::collection::vec((0usize..512, any::<u8>()), 0..4);
+        let member = (kind, body, spoils).prop_map(|(kind, body, spoils)| {
+            let mut block = header("a/b", kind, body.len());
+            spoils.into_iter().for_each(|(at, byte)| block[at] = byte);
+            seal(&mut block);
+            block.extend_from_slice(&body);
+            block.resize(block.len().next_multiple_of(512), 0);
+            block
+        });
+        prop::collection::vec(member, 0..6).prop_map(|members| members.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        /// Whatever an archive holds, reading it ends, in bounds, and what is accepted stays in the tree.
+        #[test]
+        fn spoiled_archives_end_well(archive in archive()) {
+            let data = tempfile::tempfile().expect("a file");
+            let limits = Limits { unpacked_bytes: 1 << 20, ..Limits::default() };
+            if let Ok(layer) = unpack(archive.as_slice(), data, &limits) {
+                prop_assert!(layer.length <= 1 << 20 && layer.length % crate::entry::BLOCK == 0);
+                for entry in &layer.entries {
+                    prop_assert!(!entry.path.split(|&byte| byte == b'/').any(|name| name == b".."));
+                }
+                if let Ok(tree) = crate::merge::merge([layer.entries]) {
+                    let device = crate::erofs::Device { tag: String::new(), blocks: layer.length / crate::entry::BLOCK };
+                    let form = crate::erofs::Form::Split;
+                    let blobs =
+                        crate::erofs::Blobs { form, devices: vec![device], of_layer: vec![Some(0)], uuid: [0; 16] };
+                    let mut out = Vec::new();
+                    crate::erofs::write(&tree, &blobs, &mut out).expect("a file system");
+                    prop_assert_eq!(out.len() % 4096, 0);
+                }
+            }
+        }
+    }
+}

@@ -55,74 +55,27 @@ async fn names_that_leave_the_tree_are_refused() {
 
 #[tokio::test]
 async fn broken_archives_are_refused() {
-    let with = |change: fn(&mut Tar)| {
-        let mut tar = Tar::default();
-        change(&mut tar);
-        tar.end()
+    let odd = |change: fn(&mut Header)| {
+        let mut header = Header {
+            name: b"x".to_vec(),
+            ..Header::default()
+        };
+        change(&mut header);
+        Tar::default().put(&header, b"garbage").end()
     };
-    let big = vec![b'x'; 2 << 20];
+    let header = Header {
+        name: b"x".to_vec(),
+        ..Header::default()
+    };
+    let long = vec![b'x'; 2 << 20];
     let cases = [
-        with(|tar| {
-            drop(tar.put(
-                &Header {
-                    name: b"x".to_vec(),
-                    kind: b'M',
-                    ..Header::default()
-                },
-                b"",
-            ))
-        }),
-        with(|tar| {
-            drop(tar.put(
-                &Header {
-                    name: b"x".to_vec(),
-                    uid: -1,
-                    ..Header::default()
-                },
-                b"",
-            ))
-        }),
-        with(|tar| {
-            drop(tar.put(
-                &Header {
-                    name: b"x".to_vec(),
-                    uid: 1 << 33,
-                    ..Header::default()
-                },
-                b"",
-            ))
-        }),
-        with(|tar| {
-            tar.put(
-                &Header {
-                    name: b"x".to_vec(),
-                    kind: b'3',
-                    device: (4096, 0),
-                    ..Header::default()
-                },
-                b"",
-            );
-        }),
-        with(|tar| {
-            drop(tar.raw(
-                &Header {
-                    name: b"x".to_vec(),
-                    ..Header::default()
-                },
-                0,
-                |block| block[124] = b'9',
-            ))
-        }),
-        with(|tar| {
-            drop(tar.put(
-                &Header {
-                    kind: b'x',
-                    ..Header::default()
-                },
-                b"garbage",
-            ))
-        }),
-        Tar::default().gnu_long(b'L', &big).file("x", b"").end(),
+        odd(|header| header.kind = b'M'),
+        odd(|header| header.uid = -1),
+        odd(|header| header.uid = 1 << 33),
+        odd(|header| (header.kind, header.device) = (b'3', (4096, 0))),
+        odd(|header| header.kind = b'x'),
+        Tar::default().raw(&header, 0, |block| block[124] = b'9').end(),
+        Tar::default().gnu_long(b'L', &long).file("x", b"").end(),
         b"this is no archive".repeat(100),
     ];
     for layer in cases {

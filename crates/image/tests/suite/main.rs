@@ -1,5 +1,6 @@
 //! The image crate from outside: real registries, real layouts, the real kernel.
 
+mod debian;
 mod hostile;
 mod layouts;
 mod registry;
