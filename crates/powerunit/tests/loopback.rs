@@ -335,7 +335,7 @@ fn a_terminal_has_the_size_and_name_of_the_clients() {
     let Some(server) = Server::start() else { return };
     let command = format!(
         "stty rows 33 cols 101; {} 'stty size; echo $TERM; tty; exit 4'",
-        shell_words(&server, "-tt")
+        server.client().shell_words(&["-tt"])
     );
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
@@ -359,7 +359,7 @@ fn a_terminal_follows_the_clients_window() {
     let inside = "trap 'stty size; exit 6' WINCH; echo armed; while :; do sleep 0.05; done";
     let command = format!(
         "stty rows 20 cols 80; (sleep 2; stty rows 50 cols 132 </dev/tty) & {} \"{inside}\"",
-        shell_words(&server, "-tt")
+        server.client().shell_words(&["-tt"])
     );
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
@@ -367,16 +367,6 @@ fn a_terminal_follows_the_clients_window() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("50 132"), "{text}");
-}
-
-/// The client's command line as text for a shell.
-fn shell_words(server: &Server, option: &str) -> String {
-    let command = server.client().command(&[option]);
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| format!("'{}'", word.to_string_lossy()))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 #[test]

@@ -127,6 +127,16 @@ fn become_account(command: &mut std::process::Command, account: &Account, has_te
             ioctl_tiocsctty(rustix::stdio::stdin())?;
         }
         if may_change {
+            // Whose pipes they are decides who may open /dev/stdout.
+            for pipe in [
+                rustix::stdio::stdin(),
+                rustix::stdio::stdout(),
+                rustix::stdio::stderr(),
+            ] {
+                if !has_terminal {
+                    rustix::fs::fchown(pipe, Some(uid), Some(gid))?;
+                }
+            }
             set_thread_groups(&groups)?;
             set_thread_res_gid(gid, gid, gid)?;
             set_thread_res_uid(uid, uid, uid)?;

@@ -8,14 +8,14 @@ use std::process::Command;
 use crate::support::run;
 
 /// A root filesystem and what its image says.
-pub struct Image {
-    pub root: PathBuf,
-    pub user: &'static str,
+pub(crate) struct Image {
+    pub(crate) root: PathBuf,
+    pub(crate) user: &'static str,
 }
 
 impl Image {
     /// busybox with its usual names, root, and a user.
-    pub fn busybox(folder: &Path) -> Self {
+    pub(crate) fn busybox(folder: &Path) -> Self {
         let tree = folder.join("busybox-tree");
         for part in ["bin", "etc", "root", "home/ann", "tmp"] {
             fs::create_dir_all(tree.join(part)).unwrap();
@@ -42,7 +42,7 @@ impl Image {
     }
 
     /// One static program: no shell, no passwd, not even a directory.
-    pub fn one_program(folder: &Path) -> Self {
+    pub(crate) fn one_program(folder: &Path) -> Self {
         let tree = folder.join("program-tree");
         fs::create_dir_all(&tree).unwrap();
         // busybox runs the applet that its first argument names; it stands for any static program.
@@ -64,7 +64,7 @@ fn erofs(folder: &Path, tree: &Path, name: &str) -> PathBuf {
 }
 
 /// An empty disk of a VM, as thin as the real one.
-pub fn upper_disk(folder: &Path) -> PathBuf {
+pub(crate) fn upper_disk(folder: &Path) -> PathBuf {
     let file = folder.join("upper.ext4");
     fs::File::create(&file).unwrap().set_len(256 << 20).unwrap();
     run(Command::new("/sbin/mkfs.ext4")

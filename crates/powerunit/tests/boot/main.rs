@@ -11,6 +11,7 @@ mod image;
 mod support;
 mod vm;
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use image::{Image, upper_disk};
@@ -99,7 +100,7 @@ fn a_machine_lives_is_told_new_things_and_ends_in_order() {
             .success()
     );
     vm.stop();
-    run(std::process::Command::new("e2fsck").arg("-fn").arg(&upper));
+    run(Command::new("e2fsck").arg("-fn").arg(&upper));
 
     let mut again = Vm::start(folder.path(), &image, &upper);
     again.wait_ready();
@@ -119,7 +120,7 @@ fn a_machine_lives_is_told_new_things_and_ends_in_order() {
             .is_ok()
     );
     assert_eq!(again.wait_off(), PowerOffKind::Off);
-    run(std::process::Command::new("e2fsck").arg("-fn").arg(&upper));
+    run(Command::new("e2fsck").arg("-fn").arg(&upper));
 }
 
 /// What a person finds in a new machine.
@@ -136,13 +137,18 @@ fn look_around(vm: &Vm) {
         "fast-car\n/home/ann\nyes"
     );
     assert_eq!(ssh.text("cat /proc/1/comm"), "init");
-    let size = ssh
-        .command(&["-tt"])
-        .arg("stty size")
-        .env("TERM", "xterm")
+    let on_terminal = format!(
+        "stty rows 33 cols 101; {} 'stty size; tty'",
+        ssh.shell_words(&["-tt"])
+    );
+    let size = Command::new("script")
+        .args(["-qec", &on_terminal, "/dev/null"])
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&size.stdout).contains("0 0"), "{size:?}");
+    assert!(
+        String::from_utf8_lossy(&size.stdout).contains("33 101\r\n/dev/pts/0"),
+        "{size:?}"
+    );
     assert!(
         ssh.text("cat /etc/hosts")
             .contains("10.0.2.15 fast-car # pitwall")
@@ -158,12 +164,15 @@ fn look_around(vm: &Vm) {
     ] {
         assert!(mounts.contains(mount), "{mount} is not in\n{mounts}");
     }
-    assert!(!mounts.contains("/pw/"), "{mounts}");
+    assert!(
+        !mounts.contains(" /pw"),
+        "the ways to the layers are still there:\n{mounts}"
+    );
     assert_eq!(
         ssh.text(
-            "stat -c %a /tmp; ls /modules /init 2>/dev/null; echo x > /dev/shm/x; cat < /dev/fd/0 </dev/null"
+            "stat -c %a /tmp; ls /modules /init 2>/dev/null; echo x > /dev/shm/x; cat /dev/fd/0 </dev/null; echo out > /dev/stdout"
         ),
-        "1777"
+        "1777\nout"
     );
     let drift = ssh
         .text("date +%s")
@@ -195,8 +204,8 @@ fn keys_change_while_sessions_stay(vm: &mut Vm) {
     let mut open = ssh
         .command(&[])
         .arg("cat")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let new = KeyPair::generate(vm.folder(), "new-key");

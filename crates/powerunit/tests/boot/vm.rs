@@ -17,11 +17,11 @@ use crate::support::wait_for;
 /// Software emulation on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);
 
-pub fn bundle() -> PathBuf {
+pub(crate) fn bundle() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bundle")
 }
 
-pub fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
@@ -29,10 +29,10 @@ pub fn unix_seconds() -> u64 {
 }
 
 /// A running guest; it ends with this value.
-pub struct Vm {
-    pub config: Config,
-    pub key: KeyPair,
-    pub host_key: KeyPair,
+pub(crate) struct Vm {
+    pub(crate) config: Config,
+    pub(crate) key: KeyPair,
+    pub(crate) host_key: KeyPair,
     folder: tempfile::TempDir,
     port: u16,
     qemu: Child,
@@ -42,14 +42,14 @@ pub struct Vm {
 
 impl Vm {
     /// Starts QEMU and sends the configuration.
-    pub fn start(folder: &Path, image: &Image, upper: &Path) -> Self {
+    pub(crate) fn start(folder: &Path, image: &Image, upper: &Path) -> Self {
         let mut vm = Self::prepare(folder, image, upper);
         vm.greet();
         vm
     }
 
     /// Starts QEMU; the guest waits for its configuration.
-    pub fn prepare(folder: &Path, image: &Image, upper: &Path) -> Self {
+    pub(crate) fn prepare(folder: &Path, image: &Image, upper: &Path) -> Self {
         let folder = tempfile::tempdir_in(folder).unwrap();
         let key = KeyPair::generate(folder.path(), "key");
         let host_key = KeyPair::generate(folder.path(), "host-key");
@@ -74,7 +74,7 @@ impl Vm {
     }
 
     /// Says what a host says first.
-    pub fn greet(&mut self) {
+    pub(crate) fn greet(&mut self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         self.send(&HostFrame::Hello(HostHello {
             protocol_min: PROTOCOL.0,
@@ -85,7 +85,7 @@ impl Vm {
     }
 
     /// As a host that was restarted in the middle of a word.
-    pub fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         self.control
             .write_all(&Encoder.encode(&HostFrame::Ping { n: 1 }).unwrap()[..7])
             .unwrap();
@@ -97,12 +97,12 @@ impl Vm {
         self.greet();
     }
 
-    pub fn send(&mut self, frame: &HostFrame) {
+    pub(crate) fn send(&mut self, frame: &HostFrame) {
         self.control.write_all(&Encoder.encode(frame).unwrap()).unwrap();
     }
 
     /// The next frame that fits; the others are passed over.
-    pub fn wait(&mut self, fits: impl Fn(&GuestFrame) -> bool) -> GuestFrame {
+    pub(crate) fn wait(&mut self, fits: impl Fn(&GuestFrame) -> bool) -> GuestFrame {
         let start = Instant::now();
         let mut seen = Vec::new();
         let mut buffer = [0; 4096];
@@ -128,7 +128,7 @@ impl Vm {
         }
     }
 
-    pub fn wait_ready(&mut self) -> Ready {
+    pub(crate) fn wait_ready(&mut self) -> Ready {
         match self.wait(|frame| matches!(frame, GuestFrame::Ready(_) | GuestFrame::Failed { .. })) {
             GuestFrame::Ready(ready) => ready,
             other => panic!("{other:?}, console:\n{}", self.console()),
@@ -136,7 +136,7 @@ impl Vm {
     }
 
     /// Waits for the machine's own end.
-    pub fn wait_off(&mut self) -> PowerOffKind {
+    pub(crate) fn wait_off(&mut self) -> PowerOffKind {
         let frame = self.wait(|frame| matches!(frame, GuestFrame::PoweredOff { .. }));
         wait_for("QEMU to end", Duration::from_secs(10), || {
             self.qemu.try_wait().unwrap()
@@ -148,7 +148,7 @@ impl Vm {
     }
 
     /// Ends it as a host does.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.send(&HostFrame::Stop {
             grace: Duration::from_secs(5),
         });
@@ -156,20 +156,20 @@ impl Vm {
         assert_eq!(self.wait_off(), PowerOffKind::Off);
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.folder.path(), &self.key, &self.host_key.public(), self.port)
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn console(&self) -> String {
+    pub(crate) fn console(&self) -> String {
         fs::read_to_string(self.folder.path().join("console")).unwrap_or_default()
     }
 
     /// User and system time of QEMU so far.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.qemu.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks: u32 = fields[11].parse::<u32>().unwrap() + fields[12].parse::<u32>().unwrap();

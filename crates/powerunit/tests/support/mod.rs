@@ -6,14 +6,14 @@
     reason = "a test fails by panicking, and says why it is skipped"
 )]
 
-pub mod ssh;
+pub(crate) mod ssh;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Runs a program that must succeed.
-pub fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -25,7 +25,7 @@ pub fn run(command: &mut Command) {
 }
 
 /// Whether everything is there; says what is not, and fails instead of skipping where CI=true.
-pub fn available(programs: &[&str], files: &[&Path]) -> bool {
+pub(crate) fn available(programs: &[&str], files: &[&Path]) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let missing_program = programs
         .iter()
@@ -50,7 +50,7 @@ pub fn available(programs: &[&str], files: &[&Path]) -> bool {
 }
 
 /// Waits until the condition gives something.
-pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {

@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 use super::run;
 
 /// A key pair on disk.
-pub struct KeyPair(PathBuf);
+pub(crate) struct KeyPair(PathBuf);
 
 impl KeyPair {
-    pub fn generate(folder: &Path, name: &str) -> Self {
+    pub(crate) fn generate(folder: &Path, name: &str) -> Self {
         let path = folder.join(name);
         run(Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
@@ -17,15 +17,15 @@ impl KeyPair {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn private(&self) -> String {
+    pub(crate) fn private(&self) -> String {
         std::fs::read_to_string(&self.0).unwrap()
     }
 
-    pub fn public(&self) -> String {
+    pub(crate) fn public(&self) -> String {
         std::fs::read_to_string(self.0.with_extension("pub"))
             .unwrap()
             .trim()
@@ -34,15 +34,15 @@ impl KeyPair {
 }
 
 /// How to reach one server.
-pub struct Client {
+pub(crate) struct Client {
     folder: PathBuf,
     key: PathBuf,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Client {
     /// Pins the host key: a server with another one is refused.
-    pub fn new(folder: &Path, key: &KeyPair, host_key: &str, port: u16) -> Self {
+    pub(crate) fn new(folder: &Path, key: &KeyPair, host_key: &str, port: u16) -> Self {
         std::fs::write(
             folder.join("known_hosts"),
             format!("[127.0.0.1]:{port} {host_key}\n"),
@@ -57,7 +57,7 @@ impl Client {
     }
 
     /// The same server with another key.
-    pub fn with_key(&self, key: &KeyPair) -> Self {
+    pub(crate) fn with_key(&self, key: &KeyPair) -> Self {
         Self {
             folder: self.folder.clone(),
             key: key.path().to_owned(),
@@ -66,11 +66,11 @@ impl Client {
     }
 
     /// `ssh OPTIONS fred@127.0.0.1`; the command comes behind it.
-    pub fn command(&self, options: &[&str]) -> Command {
+    pub(crate) fn command(&self, options: &[&str]) -> Command {
         self.command_as("fred", options)
     }
 
-    pub fn command_as(&self, login: &str, options: &[&str]) -> Command {
+    pub(crate) fn command_as(&self, login: &str, options: &[&str]) -> Command {
         let mut command = Command::new("ssh");
         command
             .arg("-F")
@@ -101,13 +101,23 @@ impl Client {
         command
     }
 
+    /// The same as text for a shell.
+    pub(crate) fn shell_words(&self, options: &[&str]) -> String {
+        let command = self.command(options);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words
+            .map(|word| format!("'{}'", word.to_string_lossy()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// Runs a command there.
-    pub fn run(&self, command: &str) -> Output {
+    pub(crate) fn run(&self, command: &str) -> Output {
         self.command(&[]).arg(command).output().unwrap()
     }
 
     /// What a command there prints; it must succeed.
-    pub fn text(&self, command: &str) -> String {
+    pub(crate) fn text(&self, command: &str) -> String {
         let output = self.run(command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{command}: {:?} {said}", output.status);
