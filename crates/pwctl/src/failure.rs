@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     NoKey { path: PathBuf, source: io::Error },
     #[error("cannot tell the current directory, which {reference} is relative to")]
     CurrentDirectory { reference: String, source: io::Error },
+    #[error("that is no image reference")]
+    Image { source: api::ImageRefError },
     #[error("VM {name} is in ERROR: {}", reason.message)]
     VmFailed { name: String, reason: Reason },
     #[error("VM {name} was removed while waiting for it")]
@@ -65,9 +67,11 @@ impl Failure {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::TokenFile { .. } => ExitCode::SignIn,
-            Self::KeyFile { .. } | Self::Key { .. } | Self::NoKey { .. } | Self::CurrentDirectory { .. } => {
-                ExitCode::Usage
-            }
+            Self::KeyFile { .. }
+            | Self::Key { .. }
+            | Self::NoKey { .. }
+            | Self::CurrentDirectory { .. }
+            | Self::Image { .. } => ExitCode::Usage,
             Self::VmFailed { reason, .. } => ExitCode::of_reason(api::ReasonCode::parse(&reason.code)),
             Self::NotFoundAnywhere { .. } => ExitCode::NotFound,
             Self::WrongTurn { .. }
@@ -92,6 +96,7 @@ impl Failure {
             Self::TokenFile { .. } => "no_token",
             Self::KeyFile { .. } | Self::Key { .. } | Self::NoKey { .. } => "no_ssh_key",
             Self::CurrentDirectory { .. } => "no_directory",
+            Self::Image { .. } => "invalid_value",
             Self::VmFailed { reason, .. } => &reason.code,
             Self::VmVanished { .. } | Self::NotFoundAnywhere { .. } => "not_found",
             Self::WrongTurn { .. } | Self::NotRunning { .. } | Self::NoWayIn { .. } => "wrong_status",
@@ -132,7 +137,7 @@ impl Failure {
             Self::NotFoundAnywhere { .. } => "pwctl host found lists them".into(),
             Self::Ambiguous { .. } => "use the id that pwctl host found shows".into(),
             Self::SshMissing { .. } => "install OpenSSH's client: apt-get install openssh-client".into(),
-            Self::Runtime { .. } | Self::Output { .. } => return None,
+            Self::Image { .. } | Self::Runtime { .. } | Self::Output { .. } => return None,
         };
         Some(hint)
     }

@@ -60,13 +60,22 @@ fn refuse(told: &clap::Error) -> ExitCode {
     if !is_mistake {
         return ExitCode::SUCCESS;
     }
-    let is_ssh = std::env::args()
-        .skip(1)
-        .find(|word| !word.starts_with('-'))
-        .is_some_and(|word| word == "ssh");
-    ExitCode::from(if is_ssh {
+    let code = if is_ssh(std::env::args().skip(1)) {
         ssh::OWN_FAILURE
     } else {
         api::ExitCode::Usage.code()
-    })
+    };
+    ExitCode::from(code)
+}
+
+/// Whether a command line that could not be parsed was meant for `ssh`.
+fn is_ssh(mut words: impl Iterator<Item = String>) -> bool {
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--url" | "--state" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            command => return command == "ssh",
+        }
+    }
+    false
 }

@@ -38,19 +38,19 @@ pub(crate) fn or_dash(value: Option<&impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
-/// Bytes in the largest unit that leaves a whole number; where none does, with one decimal.
+/// Bytes in the largest unit that leaves at least one, with a decimal where there is one.
 pub(crate) fn size(bytes: u64) -> String {
-    let exact = api::ByteSize::from_bytes(bytes).to_string();
-    if bytes < 1024 || exact.ends_with(|last: char| last.is_ascii_alphabetic()) {
-        return exact;
-    }
-    let (mut whole, mut rest, mut units) = (bytes, 0, "KMGT".chars());
-    let mut unit = ' ';
-    while whole >= 1024 {
-        let Some(next) = units.next() else { break };
+    let (mut whole, mut rest, mut unit) = (bytes, 0, "");
+    for next in ["K", "M", "G", "T"] {
+        if whole < 1024 {
+            break;
+        }
         (rest, whole, unit) = (whole % 1024, whole / 1024, next);
     }
-    format!("{whole}.{}{unit}", rest * 10 / 1024)
+    match rest * 10 / 1024 {
+        0 => format!("{whole}{unit}"),
+        tenths => format!("{whole}.{tenths}{unit}"),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,248 @@
+//! A real server over a real control plane, and a host that does at once what it is asked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+
+use bus::Bus;
+use control::{Control, ControlConfig};
+use model::{
+    Capacity, Digest, Feature, HeldImage, HostId, InstallationId, Phase, Power, Reason, ReasonCode, Seen,
+    VmId,
+};
+use store::Store;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use wire::host::{HostPlan, HostReport, VmPlan, VmReport};
+
+pub(crate) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me";
+const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh";
+
+pub(crate) struct Cloud {
+    pub(crate) folder: TempDir,
+    address: SocketAddr,
+    finds: mpsc::UnboundedSender<VmReport>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Cloud {
+    pub(crate) async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
+        let bus = Bus::in_process();
+        let control = Control::open(ControlConfig::new(store, bus.clone()))
+            .await
+            .unwrap();
+        let token = control.admin_token_ensure().await.unwrap().unwrap();
+        std::fs::write(folder.path().join("admin.token"), format!("{}\n", token.reveal())).unwrap();
+        std::fs::write(folder.path().join("id_pitwall.pub"), KEY).unwrap();
+        std::fs::write(folder.path().join("id_pitwall"), "the private half").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (finds, found) = mpsc::unbounded_channel();
+        let running = control.clone();
+        let host = Host::new(bus, control.installation());
+        let tasks = vec![
+            tokio::spawn(async move { running.run(std::future::pending()).await }),
+            tokio::spawn(host.run(found)),
+            tokio::spawn(server::serve(listener, control, std::future::pending())),
+        ];
+        let cloud = Self {
+            folder,
+            address,
+            finds,
+            tasks,
+        };
+        while !cloud.pwctl(&["host", "ls"]).await.out.contains("box1") {}
+        cloud
+    }
+
+    pub(crate) async fn pwctl(&self, arguments: &[&str]) -> Ended {
+        self.command(arguments).output().await.unwrap().into()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pwctl"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PITWALL_URL", format!("http://{}", self.address));
+        command
+            .env("PITWALL_STATE", self.folder.path())
+            .env("PATH", self.folder.path());
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// Makes the host hold a VM that nobody here asked for.
+    pub(crate) fn host_finds(&self, id: VmId, name: &str) {
+        let body = model::VmBody {
+            name: name.parse().unwrap(),
+            image: "debian:12".parse().unwrap(),
+            cpus: 1,
+            memory: model::ByteSize::from_mib(256),
+            disk: model::ByteSize::from_mib(1024),
+            power: Power::On,
+            boot: 1,
+            rootfs: 1,
+            authorized_keys: vec![KEY.parse().unwrap()],
+            needs: [Feature::OCI_IMAGE].into(),
+        };
+        let seen = seen(1, 1, 1, Phase::Running, None);
+        self.finds
+            .send(VmReport {
+                id,
+                seen,
+                found: true,
+                body: Some(body),
+            })
+            .unwrap();
+    }
+
+    /// Puts a program in the place of ssh.
+    pub(crate) fn ssh_is(&self, script: &str) {
+        let path = self.folder.path().join("ssh");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(Path::new(&path), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+struct Host {
+    bus: Bus,
+    installation: InstallationId,
+    id: HostId,
+    number: u64,
+    plan: u64,
+    vms: BTreeMap<VmId, VmReport>,
+}
+
+impl Host {
+    fn new(bus: Bus, installation: InstallationId) -> Self {
+        Self {
+            bus,
+            installation,
+            id: HostId::from_random([1; 16]),
+            number: 0,
+            plan: 0,
+            vms: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self, mut found: mpsc::UnboundedReceiver<VmReport>) {
+        let mut plans = self.bus.plans(self.id);
+        loop {
+            self.report().await;
+            tokio::select! {
+                plan = plans.next() => self.obey(&HostPlan::decode(&plan.unwrap()).unwrap()),
+                Some(vm) = found.recv() => drop(self.vms.insert(vm.id, vm)),
+            }
+        }
+    }
+
+    fn obey(&mut self, plan: &HostPlan) {
+        self.plan = plan.number;
+        self.vms.retain(|_, vm| vm.found);
+        self.vms.extend(plan.vms.iter().map(|vm| (vm.id, done(vm))));
+    }
+
+    async fn report(&mut self) {
+        self.number += 1;
+        let debian = HeldImage {
+            digest: Digest::from_sha256([7; 32]),
+            references: vec!["docker.io/library/debian:12".into()],
+            size_bytes: 30 << 20,
+        };
+        let report = HostReport {
+            installation: Some(self.installation),
+            host: self.id,
+            name: "box1".parse().unwrap(),
+            version: "0.1.0".into(),
+            start: 1,
+            number: self.number,
+            plan: self.plan,
+            refusal: None,
+            vms: self.vms.values().cloned().collect(),
+            capacity: Some(Capacity {
+                cpus: 8,
+                memory_bytes: 8 << 30,
+                disk_bytes: 80 << 30,
+            }),
+            images: Some(vec![debian]),
+            features: Some(vec![Feature::OCI_IMAGE, Feature::OCI_LAYOUT]),
+        };
+        self.bus.publish_report(self.id, report.encode()).await.unwrap();
+    }
+}
+
+/// A VM of a plan as it is once everything is done; an image's name can ask for a failure, or for no end.
+fn done(vm: &VmPlan) -> VmReport {
+    let body = vm.body.as_ref().unwrap();
+    let image = body.image.to_string();
+    let (phase, reason) = match (vm.remove, body.power) {
+        (true, _) => (Phase::Gone, None),
+        (false, Power::Off) => (Phase::Stopped, None),
+        (false, Power::On) if image.contains("missing") => {
+            let reason = Reason::lasting(
+                ReasonCode::ImageNotFound,
+                "there is no such image",
+                "look at its name",
+            );
+            (Phase::Failed, Some(reason))
+        }
+        (false, Power::On) if image.contains("endless") => (Phase::BuildingFilesystem, None),
+        (false, Power::On) => (Phase::Running, None),
+    };
+    VmReport {
+        id: vm.id,
+        seen: seen(vm.placement, vm.generation, body.boot, phase, reason),
+        found: false,
+        body: None,
+    }
+}
+
+fn seen(placement: u64, generation: u64, boot: u64, phase: Phase, reason: Option<Reason>) -> Seen {
+    Seen {
+        placement,
+        accepted: generation,
+        settled: generation,
+        phase,
+        boot,
+        rootfs: 1,
+        reason,
+        stage: None,
+        address: Some([172, 30, 0, 3].into()),
+        ssh_port: Some(2222),
+        login: Some("fred".into()),
+        host_keys: vec![HOST_KEY.into()],
+        image_digest: None,
+    }
+}

@@ -1,0 +1,253 @@
+//! The program against a real server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cloud;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use model::VmId;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::cloud::Cloud;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_lives_from_create_to_rm() {
+    let cloud = Cloud::open().await;
+    let created = cloud
+        .pwctl(&["create", "web", "--image", "debian:12", "--memory", "256M"])
+        .await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    assert_eq!(
+        created.out,
+        "web is RUNNING at 172.30.0.3; sign in with: pwctl ssh web\n"
+    );
+    assert!(created.err.contains("web: INIT"), "{created:?}");
+
+    let listed = cloud.pwctl(&["ls"]).await.out;
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(
+        lines[0],
+        "NAME  STATUS   ADDRESS     CPUS  MEMORY  DISK  HOST  IMAGE"
+    );
+    assert_eq!(
+        lines[1],
+        "web   RUNNING  172.30.0.3  1     256M    2G    box1  docker.io/library/debian:12"
+    );
+    assert!(
+        cloud
+            .pwctl(&["get", "web"])
+            .await
+            .out
+            .contains("status:   RUNNING\n")
+    );
+    let line = cloud.pwctl(&["ssh-command", "web"]).await.out;
+    let identity = cloud.folder.path().join("id_pitwall");
+    assert!(
+        line.starts_with(&format!("ssh -i {} -p 2222 -o ", identity.display())),
+        "{line}"
+    );
+    assert!(line.ends_with(" fred@172.30.0.3\n"), "{line}");
+
+    assert_eq!(cloud.pwctl(&["stop", "web"]).await.out, "web is STOPPED\n");
+    assert_eq!(cloud.pwctl(&["start", "web", "-q"]).await.out, "web\n");
+    let removed = cloud.pwctl(&["rm", "web", "--json"]).await;
+    assert_eq!(
+        serde_json::from_str::<Value>(&removed.out).unwrap()["items"][0],
+        "web",
+        "{removed:?}"
+    );
+    assert_eq!(removed.err, "");
+    assert_eq!(cloud.pwctl(&["get", "web"]).await.code, Some(3));
+    assert_eq!(cloud.pwctl(&["rm", "web"]).await.code, Some(3));
+    assert_eq!(
+        cloud.pwctl(&["rm", "web", "--ignore-missing"]).await.code,
+        Some(0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_say_what_why_and_what_next() {
+    let cloud = Cloud::open().await;
+    let failed = cloud.pwctl(&["create", "lost", "--image", "missing"]).await;
+    assert_eq!((failed.code, failed.out.as_str()), (Some(1), ""), "{failed:?}");
+    let told = "pwctl: VM lost is in ERROR: there is no such image\n  next: look at its name\n";
+    assert!(failed.err.ends_with(told), "{failed:?}");
+
+    let taken = cloud
+        .pwctl(&["create", "lost", "--image", "debian", "--json"])
+        .await;
+    assert_eq!(taken.code, Some(5), "{taken:?}");
+    let problem: Value = serde_json::from_str(&taken.err).unwrap();
+    assert_eq!(
+        (problem["code"].as_str(), taken.err.lines().count()),
+        (Some("name_taken"), 1)
+    );
+    assert_eq!(
+        cloud
+            .pwctl(&["create", "Bad_Name", "--image", "debian"])
+            .await
+            .code,
+        Some(2)
+    );
+    assert_eq!(
+        cloud
+            .pwctl(&["create", "big", "--image", "debian", "--memory", "1T"])
+            .await
+            .code,
+        Some(6)
+    );
+    let waited = cloud
+        .pwctl(&["create", "slow", "--image", "endless", "--timeout", "0"])
+        .await;
+    assert_eq!(waited.code, Some(7), "{waited:?}");
+    assert_eq!(
+        cloud
+            .pwctl(&["create", "later", "--image", "endless", "--no-wait"])
+            .await
+            .code,
+        Some(0)
+    );
+
+    let wrong = cloud
+        .command(&["ls"])
+        .env("PITWALL_TOKEN", "nonsense")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(4));
+    let nobody = cloud
+        .command(&["ls", "--url", "http://127.0.0.1:1"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(nobody.status.code(), Some(8));
+    assert!(
+        String::from_utf8(nobody.stderr)
+            .unwrap()
+            .contains("is pitwall running?")
+    );
+    let unreadable = cloud
+        .command(&["ls", "--state", "/nonexistent"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(unreadable.status.code(), Some(4));
+    assert!(
+        String::from_utf8(unreadable.stderr)
+            .unwrap()
+            .contains("/nonexistent/admin.token")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ssh_becomes_the_real_one_and_passes_its_status_on() {
+    let cloud = Cloud::open().await;
+    cloud.ssh_is("#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 37\n");
+    assert_eq!(
+        cloud.pwctl(&["create", "web", "--image", "debian"]).await.code,
+        Some(0)
+    );
+    let ended = cloud.pwctl(&["ssh", "web", "--", "exit", "37"]).await;
+    assert_eq!(ended.code, Some(37), "{ended:?}");
+    let words: Vec<_> = ended.out.lines().collect();
+    assert!(words.contains(&"StrictHostKeyChecking=yes"), "{words:?}");
+    assert!(
+        words
+            .iter()
+            .any(|word| word.starts_with("KnownHostsCommand=/bin/echo [172.30.0.3]:2222 ssh-ed25519 "))
+    );
+    assert_eq!(
+        words.split_last_chunk::<4>().unwrap().1,
+        &["--", "fred@172.30.0.3", "exit", "37"]
+    );
+
+    assert_eq!(cloud.pwctl(&["stop", "web"]).await.code, Some(0));
+    let stopped = cloud.pwctl(&["ssh", "web"]).await;
+    assert_eq!(stopped.code, Some(255), "{stopped:?}");
+    assert!(
+        stopped.err.contains("next: start it with: pwctl start web"),
+        "{stopped:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_found_is_adopted_or_removed() {
+    let cloud = Cloud::open().await;
+    let (kept, spurned) = (VmId::from_random([3; 16]), VmId::from_random([4; 16]));
+    cloud.host_finds(kept, "kept");
+    cloud.host_finds(spurned, "spurned");
+    while cloud.pwctl(&["host", "found", "-q"]).await.out.lines().count() < 2 {}
+    let adopted = cloud.pwctl(&["host", "adopt", "kept", "--name", "mine"]).await;
+    assert_eq!(
+        (adopted.code, adopted.out.as_str()),
+        (Some(0), "mine is adopted and RUNNING\n"),
+        "{adopted:?}"
+    );
+    let removed = cloud.pwctl(&["host", "rm", &spurned.to_string()]).await;
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    assert_eq!(cloud.pwctl(&["ls", "-q"]).await.out, "mine\n");
+    assert_eq!(cloud.pwctl(&["host", "found", "box1", "-q"]).await.out, "");
+    assert_eq!(cloud.pwctl(&["host", "rm", "spurned"]).await.code, Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_small_commands_answer() {
+    let cloud = Cloud::open().await;
+    let images = cloud.pwctl(&["image", "ls"]).await.out;
+    assert!(
+        images.contains("sha256:070707070707  30M   box1   docker.io/library/debian:12"),
+        "{images}"
+    );
+    let here = cloud.folder.path().display();
+    assert_eq!(
+        cloud.pwctl(&["image", "name", "oci:x:v1"]).await.out,
+        format!("oci:{here}/x:v1\n")
+    );
+    assert_eq!(cloud.pwctl(&["image", "name", "a b"]).await.code, Some(2));
+    let version: Value = serde_json::from_str(&cloud.pwctl(&["version", "--json"]).await.out).unwrap();
+    assert_eq!(
+        (version["server"]["api"].as_str(), version["pwctl"].is_string()),
+        (Some("v1"), true)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_the_vm_and_says_how_to_go_on() {
+    let cloud = Cloud::open().await;
+    let mut command = cloud.command(&["create", "slow", "--image", "endless"]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let waits = async {
+        while !lines
+            .next_line()
+            .await
+            .unwrap()
+            .unwrap()
+            .contains("BUILDING_FILESYSTEM")
+        {}
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits)
+        .await
+        .unwrap();
+    let pid = child.id().unwrap().to_string();
+    assert!(
+        std::process::Command::new("/bin/kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    let told = lines.next_line().await.unwrap().unwrap();
+    assert!(told.contains("stopped waiting for VM slow"), "{told}");
+    assert!(
+        cloud
+            .pwctl(&["get", "slow"])
+            .await
+            .out
+            .contains("BUILDING_FILESYSTEM")
+    );
+}

@@ -1,0 +1,105 @@
+//! Help texts, word for word: changing the command line means reading this file as a diff.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+const COMMANDS: [&str; 18] = [
+    "",
+    "create",
+    "ls",
+    "get",
+    "start",
+    "stop",
+    "rm",
+    "ssh",
+    "ssh-command",
+    "host",
+    "host ls",
+    "host found",
+    "host adopt",
+    "host rm",
+    "image",
+    "image ls",
+    "image name",
+    "version",
+];
+
+fn help(command: &str) -> String {
+    let mut pwctl = Command::new(env!("CARGO_BIN_EXE_pwctl"));
+    pwctl.args(command.split_whitespace()).arg("--help").env_clear();
+    let output = pwctl.output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{command}: {output:?}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help_texts_are_the_checked_in_ones() {
+    let mut text = String::new();
+    for command in COMMANDS {
+        writeln!(
+            text,
+            "$ pwctl {}\n{}",
+            format!("{command} --help").trim_start(),
+            help(command)
+        )
+        .unwrap();
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/help.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        text == checked_in,
+        "help changed; look at the difference after: UPDATE_GOLDEN=1 cargo test -p pwctl"
+    );
+}
+
+#[test]
+fn every_command_is_in_the_list() {
+    let listed = |of: &str| -> Vec<String> {
+        let text = help(of);
+        let lines = text
+            .lines()
+            .skip_while(|line| *line != "Commands:")
+            .skip(1)
+            .take_while(|line| !line.is_empty());
+        let names = lines.filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+        names.filter(|name| name != "help").collect()
+    };
+    for top in listed("") {
+        assert!(COMMANDS.contains(&top.as_str()), "{top}");
+        for inner in listed(&top) {
+            assert!(
+                COMMANDS.contains(&format!("{top} {inner}").as_str()),
+                "{top} {inner}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_mistake_in_the_command_line_is_usage() {
+    for (arguments, status) in [
+        (&["nonsense"][..], 2),
+        (&["create", "web"], 2),
+        (&["ssh"], 255),
+        (&["--url", "x", "ssh"], 255),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_pwctl"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        assert!(
+            output.stdout.is_empty() && !output.stderr.is_empty(),
+            "{arguments:?}"
+        );
+    }
+}
