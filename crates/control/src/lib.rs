@@ -43,6 +43,8 @@ mod remove;
 mod request;
 mod run;
 mod silence;
+#[cfg(test)]
+mod tests;
 mod view;
 mod vm;
 

@@ -147,20 +147,19 @@ impl Refusal {
 /// None will do.
 pub fn place(hosts: &[HostSnapshot], request: &Request) -> Result<HostId, Refusal> {
     let mut refused = Vec::new();
-    let mut best: Option<((u64, u64, Reverse<HostId>), HostId)> = None;
+    let mut best: Option<Rank> = None;
     for host in hosts {
         match room(host, request) {
-            Ok((memory, disk)) => {
-                let rank = (memory, disk, Reverse(host.id));
-                if best.as_ref().is_none_or(|(leading, _)| rank > *leading) {
-                    best = Some((rank, host.id));
-                }
-            }
+            Ok((memory, disk)) => best = best.max(Some((memory, disk, Reverse(host.id)))),
             Err(why) => refused.push((host.name.clone(), why)),
         }
     }
-    best.map(|(_, id)| id).ok_or(Refusal { hosts: refused })
+    best.map(|(_, _, Reverse(id))| id)
+        .ok_or(Refusal { hosts: refused })
 }
+
+/// What makes one host better than another: memory left, disk left, then the lesser id.
+type Rank = (u64, u64, Reverse<HostId>);
 
 /// The memory and disk that a host would have left.
 fn room(host: &HostSnapshot, request: &Request) -> Result<(u64, u64), Refused> {

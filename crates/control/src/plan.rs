@@ -22,7 +22,7 @@ impl Control {
         Ok(())
     }
 
-    async fn plan_make(&self, id: HostId) -> Result<Option<HostPlan>, Error> {
+    pub(crate) async fn plan_make(&self, id: HostId) -> Result<Option<HostPlan>, Error> {
         let mut write = self.inner.store.write().await?;
         let Some(mut host) = write.host_fetch(id).await? else {
             return Ok(None);

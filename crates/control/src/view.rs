@@ -178,3 +178,79 @@ fn is_plain(text: &str, also: &str) -> bool {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 3);
+
+    #[test]
+    fn the_line_pins_the_key_and_asks_nothing() {
+        let line = ssh_command(ADDRESS, 2222, "fred", "ssh-ed25519 AAAAC3Nz+/= comment").unwrap();
+        assert_eq!(
+            line,
+            "ssh -p 2222 -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null \
+             -o GlobalKnownHostsFile=/dev/null \
+             -o 'KnownHostsCommand=/bin/echo [172.30.0.3]:2222 ssh-ed25519 AAAAC3Nz+/=' \
+             -o IdentitiesOnly=yes fred@172.30.0.3"
+        );
+        let default_port = ssh_command(ADDRESS, 22, "fred", "ssh-ed25519 AAAA").unwrap();
+        assert!(
+            default_port.contains("/bin/echo 172.30.0.3 ssh-ed25519 AAAA'"),
+            "{default_port}"
+        );
+    }
+
+    #[test]
+    fn nothing_that_a_shell_or_ssh_would_obey_gets_into_the_line() {
+        for login in ["", "-oProxyCommand=x", "a b", "a;b", "$(id)", "a'b", "a@b"] {
+            assert_eq!(
+                ssh_command(ADDRESS, 2222, login, "ssh-ed25519 AAAA"),
+                None,
+                "{login}"
+            );
+        }
+        for host_key in [
+            "",
+            "ssh-ed25519",
+            "ssh-ed25519 ",
+            "a' b",
+            "ssh-ed25519 AA%h",
+            "ssh-ed25519 AA\nb",
+        ] {
+            assert_eq!(ssh_command(ADDRESS, 2222, "fred", host_key), None, "{host_key}");
+        }
+    }
+
+    #[test]
+    fn openssh_understands_the_line() {
+        let line = ssh_command(ADDRESS, 2222, "fred", "ssh-ed25519 AAAAC3Nz").unwrap();
+        let shown = Command::new("sh")
+            .arg("-c")
+            .arg(line.replacen("ssh ", "ssh -F none -G ", 1))
+            .output();
+        let shown = match shown {
+            Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+            _ if std::env::var("CI").as_deref() == Ok("true") => panic!("CI needs the ssh client"),
+            _ => return println!("skipped: there is no working ssh client"),
+        };
+        for expected in [
+            "user fred",
+            "hostname 172.30.0.3",
+            "port 2222",
+            "stricthostkeychecking true",
+            "userknownhostsfile /dev/null",
+            "globalknownhostsfile /dev/null",
+            "identitiesonly yes",
+            "knownhostscommand /bin/echo [172.30.0.3]:2222 ssh-ed25519 AAAAC3Nz",
+        ] {
+            assert!(
+                shown.lines().any(|line| line == expected),
+                "{expected} is not in\n{shown}"
+            );
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub struct Found {
     pub seen: Seen,
     /// What the host holds of its wish; `None` where that is damaged.
     pub body: Option<VmBody>,
-    /// When it was reported last.
+    /// When it was first reported just so.
     pub observed_at: Timestamp,
 }
 

@@ -1,0 +1,148 @@
+//! A control plane over a database of its own, with a clock that stands still.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bus::Bus;
+use jiff::Timestamp;
+use model::{HostId, VmId};
+use store::Store;
+use tempfile::TempDir;
+use wire::host::{HostPlan, HostReport};
+
+use super::host::FakeHost;
+use crate::{Caller, Clock, Control, ControlConfig, CreateVm, SystemEntropy, VmSelector, VmView};
+
+pub(super) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
+
+/// A clock that moves when it is told to.
+pub(super) struct StoppedClock(Mutex<Timestamp>);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+pub(super) struct World {
+    pub(super) directory: TempDir,
+    pub(super) clock: Arc<StoppedClock>,
+    pub(super) control: Control,
+    pub(super) caller: Caller,
+    /// Every plan that was ever made, by host and number, to see that no number gets other content.
+    plans: Mutex<HashMap<(HostId, u64), HostPlan>>,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(StoppedClock(Mutex::new("2026-11-22T12:00:00Z".parse().unwrap())));
+        let control = open(directory.path().join("pitwall.db"), clock.clone()).await;
+        let token = control.admin_token_ensure().await.unwrap().unwrap();
+        let caller = control.authenticate(token.reveal()).await.unwrap();
+        Self {
+            directory,
+            clock,
+            control,
+            caller,
+            plans: Mutex::default(),
+        }
+    }
+
+    /// A world with one host that has reported.
+    pub(super) async fn with_host() -> (Self, FakeHost) {
+        let world = Self::new().await;
+        let mut host = FakeHost::new(1);
+        world.deliver(&host.report()).await;
+        (world, host)
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        let mut now = self.clock.0.lock().unwrap();
+        *now = now.checked_add(time).unwrap();
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.directory.path().join("pitwall.db")
+    }
+
+    /// Ends the control plane and starts it again; `between` may do something to the database meanwhile.
+    pub(super) async fn restart(mut self, between: impl FnOnce(&PathBuf)) -> Self {
+        let store = self.control.inner.store.clone();
+        let path = self.database();
+        drop(self.control);
+        store.close().await;
+        drop(store);
+        between(&path);
+        self.control = open(path, self.clock.clone()).await;
+        self
+    }
+
+    pub(super) async fn create(&self, name: &str) -> VmView {
+        self.control.vm_create(&self.caller, request(name)).await.unwrap()
+    }
+
+    pub(super) async fn get(&self, vm: VmId) -> Option<VmView> {
+        let found = self.control.vm_get(&self.caller, &VmSelector::Id(vm)).await;
+        match found {
+            Ok(view) => Some(view),
+            Err(error) if error.problem.code == model::ProblemCode::NotFound => None,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// Takes a report in, through its bytes.
+    pub(super) async fn deliver(&self, report: &HostReport) {
+        let report = HostReport::decode(&report.encode()).unwrap();
+        self.control.report_take(&report).await.unwrap();
+    }
+
+    /// Makes a host's plan, and checks that its number stands for nothing else.
+    pub(super) async fn plan(&self, host: HostId) -> HostPlan {
+        let plan = self.control.plan_make(host).await.unwrap().unwrap();
+        let plan = HostPlan::decode(&plan.encode()).unwrap();
+        let mut plans = self.plans.lock().unwrap();
+        let first = plans.entry((host, plan.number)).or_insert_with(|| plan.clone());
+        assert_eq!(*first, plan, "two contents under number {}", plan.number);
+        plan
+    }
+
+    /// Forgets the plans of a history that was lost with its database.
+    pub(super) fn forget_plans(&mut self) {
+        self.plans.get_mut().unwrap().clear();
+    }
+
+    /// A plan to the host, its work, and its report back.
+    pub(super) async fn round(&self, host: &mut FakeHost) {
+        host.take(self.plan(host.id).await);
+        host.work();
+        self.deliver(&host.report()).await;
+    }
+}
+
+async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
+    let store = Store::open(&path).await.unwrap();
+    let config = ControlConfig {
+        store,
+        bus: Bus::in_process(),
+        clock,
+        entropy: Arc::new(SystemEntropy),
+        silence_after: Duration::from_secs(30),
+        reconcile_every: Duration::from_secs(30),
+    };
+    Control::open(config).await.unwrap()
+}
+
+pub(super) fn request(name: &str) -> CreateVm {
+    CreateVm {
+        name: name.parse().unwrap(),
+        image: "debian:12".parse().unwrap(),
+        cpus: None,
+        memory: None,
+        disk: None,
+        keys: vec![KEY.parse().unwrap()],
+    }
+}

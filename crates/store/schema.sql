@@ -1,0 +1,96 @@
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+
+CREATE TABLE events (
+    sequence BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    type TEXT NOT NULL,
+    vm TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    data TEXT NOT NULL
+);
+
+CREATE TABLE found (
+    host TEXT NOT NULL REFERENCES hosts (id),
+    vm TEXT NOT NULL,
+    seen TEXT NOT NULL,
+    body TEXT,
+    observed_at BIGINT NOT NULL,
+    PRIMARY KEY (host, vm)
+);
+
+CREATE TABLE hosts (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    -- The installation that the host says it obeys.
+    installation TEXT,
+    silent SMALLINT NOT NULL,
+    first_report_at BIGINT NOT NULL,
+    last_report_at BIGINT NOT NULL,
+    -- The order of the newest report.
+    report_start BIGINT NOT NULL,
+    report_number BIGINT NOT NULL,
+    -- The newest plan's number, and the digest of the content it stands for.
+    plan_number BIGINT NOT NULL,
+    plan_content TEXT,
+    -- The newest plan that the host accepted, and why it refused a later one.
+    accepted_plan BIGINT NOT NULL,
+    refused_plan BIGINT,
+    refused_code TEXT,
+    refused_message TEXT,
+    -- What it can hold; absent until it said so.
+    cpus BIGINT,
+    memory_bytes BIGINT,
+    disk_bytes BIGINT,
+    images TEXT NOT NULL,
+    features TEXT NOT NULL
+);
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL);
+
+CREATE TABLE seen (
+    vm TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    seen TEXT NOT NULL,
+    observed_at BIGINT NOT NULL
+);
+
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE vms (
+    id TEXT PRIMARY KEY,
+    host TEXT NOT NULL REFERENCES hosts (id),
+    placement BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    remove SMALLINT NOT NULL,
+    name TEXT NOT NULL,
+    image TEXT NOT NULL,
+    cpus BIGINT NOT NULL,
+    memory_bytes BIGINT NOT NULL,
+    disk_bytes BIGINT NOT NULL,
+    power TEXT NOT NULL,
+    boot BIGINT NOT NULL,
+    rootfs BIGINT NOT NULL,
+    authorized_keys TEXT NOT NULL,
+    needs TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX events_by_vm ON events (vm, sequence);
+
+CREATE INDEX vms_by_host ON vms (host);
+
+CREATE UNIQUE INDEX vms_by_name ON vms (name) WHERE remove = 0;
+
