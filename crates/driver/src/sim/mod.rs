@@ -112,6 +112,11 @@ impl Sim {
         self.world.starts()
     }
 
+    /// Whether the machine runs.
+    pub fn runs(&self, id: VmId) -> bool {
+        matches!(self.world.observe(id), Observation::Running { .. })
+    }
+
     /// The machine as it was last started.
     pub fn spec(&self, id: VmId) -> Option<MachineSpec> {
         self.world.spec(id)

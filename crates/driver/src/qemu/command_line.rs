@@ -1,0 +1,293 @@
+//! The command line of a VMM. Pure: the same machine in the same environment gives the same words.
+//!
+//! The `microvm` machine has no PCI bus: every device is a virtio-mmio transport that the ACPI tables name, 24 of them
+//! at most. Two sockets (monitor and control channel) are inherited, listening already, so whoever waits for them can
+//! connect at once.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use crate::{Accelerator, Disk, Kernel, MachineSpec, Nic, SpecFault};
+
+/// The virtio-mmio transports of a `microvm` machine with ACPI.
+const TRANSPORTS: usize = 24;
+
+/// A network card, the random number generator and the serial bus take one each.
+pub(super) const MAX_DISKS: usize = TRANSPORTS - 3;
+
+/// `VIRTIO_BLK_ID_BYTES` (virtio 1.2 section 5.2.6.1).
+const SERIAL_BYTES: usize = 20;
+
+/// Kernel arguments of every guest. `loglevel=1` keeps all but panics off the console, which costs boot time by the
+/// line; at 0 the kernel would not even tell of its panic. `reboot=t` because this machine has no keyboard controller
+/// to reset it by.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 reboot=t quiet loglevel=1 cryptomgr.notests";
+
+/// What a command line depends on besides the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment<'a> {
+    /// What executes guest instructions.
+    pub accelerator: Accelerator,
+    /// Where the console is written; the path also tells whose process this is.
+    pub console: &'a Path,
+    /// The listening socket of the monitor.
+    pub monitor: RawFd,
+    /// The listening socket of the control channel.
+    pub control: RawFd,
+    /// The rate of the host's time-stamp counter in kHz. Under software emulation guests cannot measure it, and do not
+    /// boot without it.
+    pub tsc_khz: u64,
+}
+
+/// Refuses a machine that would not become what its spec says.
+pub(super) fn check(spec: &MachineSpec) -> Result<(), SpecFault> {
+    if spec.cpus == 0 || spec.memory.mib() == 0 {
+        return Err(SpecFault::Nothing);
+    }
+    if spec.disks.len() > MAX_DISKS {
+        return Err(SpecFault::TooManyDisks {
+            disks: spec.disks.len(),
+            limit: MAX_DISKS,
+        });
+    }
+    let fits = |serial: &str| {
+        (1..=SERIAL_BYTES).contains(&serial.len())
+            && serial
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match spec.disks.iter().find(|disk| !fits(&disk.serial)) {
+        Some(disk) => Err(SpecFault::Serial(disk.serial.clone())),
+        None => Ok(()),
+    }
+}
+
+/// The arguments of QEMU for this machine, without the program itself.
+pub fn command_line(spec: &MachineSpec, environment: &Environment<'_>) -> Vec<OsString> {
+    let mut words = Words::default();
+    machine(&mut words, spec, environment.accelerator);
+    channels(&mut words, environment);
+    words.pair("-object", "rng-builtin,id=rng0");
+    words.pair("-device", "virtio-rng-device,rng=rng0");
+    for (number, disk) in spec.disks.iter().enumerate() {
+        add_disk(&mut words, number, disk);
+    }
+    if let Some(nic) = &spec.nic {
+        add_nic(&mut words, nic);
+    }
+    if let Some(kernel) = &spec.kernel {
+        add_kernel(&mut words, kernel, environment);
+    }
+    words.0
+}
+
+#[derive(Default)]
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn pair(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.extend([option.into(), value.into()]);
+    }
+
+    fn path(&mut self, option: &str, before: &str, path: &Path, after: &str) {
+        let mut value = OsString::from(before);
+        value.push(quoted(path));
+        value.push(after);
+        self.pair(option, value);
+    }
+}
+
+/// In a list of QEMU options, a comma within a value is written twice.
+fn quoted(path: &Path) -> OsString {
+    let mut bytes = path.as_os_str().as_encoded_bytes().split(|&byte| byte == b',');
+    let mut value = bytes.next().unwrap_or_default().to_vec();
+    for part in bytes {
+        value.extend(b",,");
+        value.extend(part);
+    }
+    std::os::unix::ffi::OsStringExt::from_vec(value)
+}
+
+fn machine(words: &mut Words, spec: &MachineSpec, accelerator: Accelerator) {
+    words.pair("-name", format!("guest={}", spec.name.replace(',', ",,")));
+    words.pair(
+        "-machine",
+        "microvm,acpi=on,pcie=off,pit=off,pic=off,rtc=on,isa-serial=on",
+    );
+    match accelerator {
+        Accelerator::Hardware => {
+            words.pair("-accel", "kvm");
+            words.pair("-cpu", "host");
+        }
+        Accelerator::Software => {
+            words.pair("-accel", "tcg,thread=multi");
+            words.pair("-cpu", "max");
+        }
+    }
+    words.pair("-smp", spec.cpus.to_string());
+    words.pair("-m", format!("{}M", spec.memory.mib()));
+    for word in ["-nodefaults", "-no-user-config", "-no-reboot"] {
+        words.0.push(word.into());
+    }
+    words.pair("-display", "none");
+    words.pair("-action", "shutdown=pause");
+    words.pair(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
+}
+
+fn channels(words: &mut Words, environment: &Environment<'_>) {
+    let Environment {
+        monitor,
+        control,
+        console,
+        ..
+    } = environment;
+    words.pair(
+        "-chardev",
+        format!("socket,id=qmp,fd={monitor},server=on,wait=off"),
+    );
+    words.pair("-mon", "chardev=qmp,mode=control");
+    words.path("-chardev", "file,id=con,path=", console, ",append=on");
+    words.pair("-serial", "chardev:con");
+    words.pair("-device", "virtio-serial-device");
+    words.pair(
+        "-chardev",
+        format!("socket,id=ctl,fd={control},server=on,wait=off"),
+    );
+    words.pair("-device", "virtserialport,chardev=ctl,name=pw.ctl");
+}
+
+fn add_disk(words: &mut Words, number: usize, disk: &Disk) {
+    let mode = if disk.read_only { "on" } else { "off,discard=unmap" };
+    let after = format!(",format=raw,if=none,read-only={mode}");
+    words.path("-drive", &format!("id=d{number},file="), &disk.path, &after);
+    words.pair(
+        "-device",
+        format!("virtio-blk-device,drive=d{number},serial={}", disk.serial),
+    );
+}
+
+fn add_nic(words: &mut Words, nic: &Nic) {
+    words.pair(
+        "-netdev",
+        format!("tap,id=n0,ifname={},script=no,downscript=no", nic.tap),
+    );
+    words.pair("-device", format!("virtio-net-device,netdev=n0,mac={}", nic.mac));
+}
+
+fn add_kernel(words: &mut Words, kernel: &Kernel, environment: &Environment<'_>) {
+    let mut arguments = KERNEL_ARGUMENTS.to_owned();
+    if environment.accelerator == Accelerator::Software {
+        arguments.push_str(&format!(" tsc_early_khz={}", environment.tsc_khz));
+    }
+    for argument in &kernel.extra_args {
+        arguments.push(' ');
+        arguments.push_str(argument);
+    }
+    words.pair("-kernel", kernel.vmlinux.as_os_str());
+    words.pair("-initrd", kernel.initramfs.as_os_str());
+    words.pair("-append", arguments);
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{ByteSize, MacAddr, VmId};
+
+    use super::*;
+
+    fn spec() -> MachineSpec {
+        let disk = |path: &str, serial: &str, read_only| Disk {
+            path: path.into(),
+            serial: serial.into(),
+            read_only,
+        };
+        MachineSpec {
+            id: VmId::from_random([7; 16]),
+            name: "fred".into(),
+            cpus: 1,
+            memory: ByteSize::from_mib(256),
+            disks: vec![
+                disk("/var/lib/pitwall/images/a,b.erofs", "pw-root", true),
+                disk("/var/lib/pitwall/vms/fred/upper.ext4", "pw-upper", false),
+            ],
+            nic: Some(Nic {
+                tap: "pw-0-3".into(),
+                mac: MacAddr::new([6, 0x70, 172, 30, 0, 3]),
+            }),
+            kernel: Some(Kernel {
+                vmlinux: "/usr/lib/pitwall/vmlinux".into(),
+                initramfs: "/usr/lib/pitwall/initramfs.cpio".into(),
+                extra_args: vec!["pw.test=1".into()],
+            }),
+        }
+    }
+
+    fn rendered(spec: &MachineSpec, accelerator: Accelerator) -> String {
+        let console = Path::new("/run/pitwall/vms/vm_x/console.log");
+        let environment = Environment {
+            accelerator,
+            console,
+            monitor: 10,
+            control: 11,
+            tsc_khz: 2_400_000,
+        };
+        let mut text = String::new();
+        for word in command_line(spec, &environment) {
+            let word = word.into_string().unwrap();
+            text.push_str(if word.starts_with('-') && !text.is_empty() {
+                "\n"
+            } else {
+                " "
+            });
+            text.push_str(&word);
+        }
+        text.trim_start().to_owned() + "\n"
+    }
+
+    fn golden(name: &str, text: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, text).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap_or_default(),
+            text,
+            "{name}; UPDATE_GOLDEN=1 rewrites it"
+        );
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_golden_files() {
+        golden("qemu-software.txt", &rendered(&spec(), Accelerator::Software));
+        golden("qemu-hardware.txt", &rendered(&spec(), Accelerator::Hardware));
+        let bare = MachineSpec {
+            disks: Vec::new(),
+            nic: None,
+            kernel: None,
+            ..spec()
+        };
+        golden("qemu-bare.txt", &rendered(&bare, Accelerator::Software));
+    }
+
+    #[test]
+    fn what_would_not_become_the_machine_is_refused() {
+        assert_eq!(check(&spec()), Ok(()));
+        let mut many = spec();
+        many.disks = vec![spec().disks[0].clone(); MAX_DISKS + 1];
+        assert_eq!(
+            check(&many),
+            Err(SpecFault::TooManyDisks { disks: 22, limit: 21 })
+        );
+        for serial in ["", "pw-layer-123456789012", "a,b"] {
+            let mut odd = spec();
+            odd.disks[0].serial = serial.into();
+            assert_eq!(check(&odd), Err(SpecFault::Serial(serial.into())));
+        }
+        assert_eq!(check(&MachineSpec { cpus: 0, ..spec() }), Err(SpecFault::Nothing));
+    }
+}

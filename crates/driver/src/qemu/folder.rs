@@ -1,0 +1,221 @@
+//! The run-time folder of a machine: what is known of it while and after it runs.
+//!
+//! ```text
+//!   <run-time directory>/<VM id>/
+//!       machine.json     the VMM's process, written before anybody relies on it
+//!       qmp.sock         its monitor
+//!       ctl.sock         the control channel
+//!       console.log      what the guest wrote; console.old holds what was cut off its head
+//!       vmm.log          what the VMM itself wrote
+//!       powered-off      there once the guest powered itself off
+//!       ended.json       how the VMM ended
+//! ```
+//!
+//! It lies on a tmpfs, so a reboot of the host empties it together with the processes it tells of.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use model::VmId;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{DriverError, Exit, SpecFault};
+
+/// `sizeof(sun_path)` less its final zero (unix(7)).
+const SOCKET_PATH_BYTES: usize = 107;
+
+/// Which process a VMM is. A process id alone may have been given to another since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) pid: u32,
+    /// In clock ticks since the host's boot (proc_pid_stat(5), field 22).
+    pub(super) start_time: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ending {
+    status: Option<i32>,
+    signal: Option<i32>,
+}
+
+/// The folder of one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Folder {
+    pub(super) id: VmId,
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(runtime_dir: &Path, id: VmId) -> Self {
+        Self {
+            id,
+            path: runtime_dir.join(id.to_string()),
+        }
+    }
+
+    pub(super) fn monitor(&self) -> PathBuf {
+        self.path.join("qmp.sock")
+    }
+
+    pub(super) fn control(&self) -> PathBuf {
+        self.path.join("ctl.sock")
+    }
+
+    pub(super) fn console(&self) -> PathBuf {
+        self.path.join("console.log")
+    }
+
+    pub(super) fn old_console(&self) -> PathBuf {
+        self.path.join("console.old")
+    }
+
+    pub(super) fn vmm_log(&self) -> PathBuf {
+        self.path.join("vmm.log")
+    }
+
+    fn record_file(&self) -> PathBuf {
+        self.path.join("machine.json")
+    }
+
+    fn ending_file(&self) -> PathBuf {
+        self.path.join("ended.json")
+    }
+
+    fn powered_off_file(&self) -> PathBuf {
+        self.path.join("powered-off")
+    }
+
+    /// Whether there is anything under its name.
+    pub(super) fn exists(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
+    }
+
+    /// Refuses a directory so deep that sockets in it could not be reached.
+    pub(super) fn check(&self) -> Result<(), SpecFault> {
+        let path = self.monitor();
+        let length = path.as_os_str().len();
+        if length > SOCKET_PATH_BYTES {
+            Err(SpecFault::SocketPath { path, length })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// An empty folder that only its owner can enter, in place of whatever was there.
+    pub(super) fn create(&self) -> Result<(), DriverError> {
+        self.remove()?;
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path);
+        made.map_err(|source| self.failed("make the folder", &self.path, source))
+    }
+
+    /// Removes it, whatever it is.
+    pub(super) fn remove(&self) -> Result<(), DriverError> {
+        let removed = match self.path.symlink_metadata() {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&self.path),
+            Ok(_) => fs::remove_file(&self.path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("remove the folder", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn write_record(&self, record: Record) -> Result<(), DriverError> {
+        self.write(&self.record_file(), &record)
+    }
+
+    /// None if there is none, or none that can be read.
+    pub(super) fn record(&self) -> Option<Record> {
+        read(&self.record_file())
+    }
+
+    /// Remembers that the guest went by itself.
+    pub(super) fn write_powered_off(&self) -> Result<(), DriverError> {
+        self.write(&self.powered_off_file(), &true)
+    }
+
+    /// Remembers how it ended.
+    pub(super) fn write_ending(&self, exit: &Exit) -> Result<(), DriverError> {
+        self.write(
+            &self.ending_file(),
+            &Ending {
+                status: exit.status,
+                signal: exit.signal,
+            },
+        )
+    }
+
+    /// How it ended, as far as that was written down.
+    pub(super) fn ending(&self) -> Exit {
+        let ending = read(&self.ending_file()).unwrap_or(Ending {
+            status: None,
+            signal: None,
+        });
+        Exit {
+            status: ending.status,
+            signal: ending.signal,
+            at_guests_wish: self.powered_off_file().exists(),
+            console_tail: super::console::tail(self),
+        }
+    }
+
+    fn write(&self, file: &Path, value: &impl Serialize) -> Result<(), DriverError> {
+        let written = serde_json::to_vec(value)
+            .map_err(io::Error::from)
+            .and_then(|bytes| replace(file, &bytes));
+        written.map_err(|source| self.failed("write", file, source))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as part of the folder's own operations")]
+    fn failed(&self, operation: &'static str, path: &Path, source: io::Error) -> DriverError {
+        DriverError::Folder {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Every folder of a run-time directory.
+pub(super) fn all(runtime_dir: &Path) -> Result<Vec<Folder>, DriverError> {
+    let entries = match fs::read_dir(runtime_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(DriverError::Folder {
+                operation: "search",
+                path: runtime_dir.to_owned(),
+                source,
+            });
+        }
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names
+        .filter_map(|name| Some(Folder::new(runtime_dir, name.parse().ok()?)))
+        .collect())
+}
+
+/// Replaces a file so that a reader finds the old or the new content, and a crash leaves one of them.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = file.with_extension("new");
+    fs::write(&fresh, bytes)?;
+    fs::File::open(&fresh)?.sync_all()?;
+    fs::rename(&fresh, file)?;
+    match file.parent() {
+        Some(parent) => fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
