@@ -72,7 +72,7 @@ async fn what_qemu_refuses_is_told_in_its_words_and_leaves_nothing() {
     });
     let driver = host.qemu(None);
     let error = driver.ensure(&spec).await.unwrap_err();
-    assert!(error.to_string().contains("could not load kernel"), "{error}");
+    assert!(error.to_string().contains("could not open kernel"), "{error}");
     assert_eq!(error.reason().code, ReasonCode::VmmFailed);
     assert_eq!(driver.observe(spec.id).await.unwrap(), Observation::Absent);
     assert_eq!(host.leftovers(), [""; 0]);

@@ -154,7 +154,9 @@ async fn converse(folder: &Folder, state: &watch::Sender<State>, mut quit: mpsc:
     let Err(error) = attend(folder, state, &mut quit).await;
     match error {
         QmpError::HungUp => tracing::debug!(vm.id = %folder.id, "the monitor hung up"),
-        error => tracing::warn!(vm.id = %folder.id, %error, "nobody talks to the monitor any more"),
+        error @ (QmpError::Io { .. } | QmpError::Garbled(_) | QmpError::Refused { .. }) => {
+            tracing::warn!(vm.id = %folder.id, %error, "nobody talks to the monitor any more")
+        }
     }
     drop(quit);
     // A VMM that ends hangs up a moment before it is gone.

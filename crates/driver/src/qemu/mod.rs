@@ -412,7 +412,9 @@ impl Driver for Qemu {
         for id in ids {
             match self.observe(id).await? {
                 Observation::Absent => {}
-                observation => found.push(Recovered { id, observation }),
+                observation @ (Observation::Running { .. } | Observation::Ended(_)) => {
+                    found.push(Recovered { id, observation })
+                }
             }
         }
         Ok(found)

@@ -4,17 +4,17 @@ const LOAD_ADDRESS: u64 = 0x10_0000;
 const CODE_OFFSET: usize = 0x1000;
 
 /// Writes a line on the serial port and halts for ever.
-pub fn idles() -> Vec<u8> {
+pub(crate) fn idles() -> Vec<u8> {
     kernel(&[says("idle\n"), HALT.to_vec()].concat())
 }
 
 /// Writes `hello` on the serial port and powers off.
-pub fn powers_off() -> Vec<u8> {
+pub(crate) fn powers_off() -> Vec<u8> {
     kernel(&[says("hello\n"), power_off(), HALT.to_vec()].concat())
 }
 
 /// Resets the machine after a line that a kernel writes when it gives up.
-pub fn panics() -> Vec<u8> {
+pub(crate) fn panics() -> Vec<u8> {
     kernel(&[says("Kernel panic - not syncing: test\n"), reset(), HALT.to_vec()].concat())
 }
 

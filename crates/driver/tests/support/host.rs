@@ -1,5 +1,11 @@
 //! A host of QEMU machines: a directory of the test's own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test's own host may stop the test, and tells why"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,13 +19,13 @@ use crate::guest;
 
 static IDS: AtomicU8 = AtomicU8::new(0);
 
-pub struct QemuHost {
+pub(crate) struct QemuHost {
     directory: tempfile::TempDir,
 }
 
 impl QemuHost {
     /// None, with a word why, where there is no QEMU; with `CI=true` that is a failure.
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let found = std::process::Command::new("qemu-system-x86_64")
             .arg("--version")
             .output()
@@ -40,16 +46,16 @@ impl QemuHost {
         Some(host)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         std::fs::write(self.path(name), bytes).unwrap();
         self.path(name)
     }
 
-    pub fn qemu(&self, binary: Option<&str>) -> Qemu {
+    pub(crate) fn qemu(&self, binary: Option<&str>) -> Qemu {
         let default = Config::default();
         Qemu::new(Config {
             binary: binary.map_or(default.binary, Into::into),
@@ -58,7 +64,7 @@ impl QemuHost {
         })
     }
 
-    pub fn deeper(&self, name: &str) -> Qemu {
+    pub(crate) fn deeper(&self, name: &str) -> Qemu {
         let runtime_dir = self.path("run").join(name);
         Qemu::new(Config {
             runtime_dir,
@@ -67,7 +73,7 @@ impl QemuHost {
         })
     }
 
-    pub fn signal(&self, id: VmId, signal: &str) {
+    pub(crate) fn signal(&self, id: VmId, signal: &str) {
         for pid in self.pids(&id.to_string()) {
             std::process::Command::new("kill")
                 .args([signal, &pid.to_string()])
