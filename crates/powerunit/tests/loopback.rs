@@ -1,5 +1,5 @@
 //! The SSH server as an ordinary process, with the real `ssh` client: no VM, no root.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

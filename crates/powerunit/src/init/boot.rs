@@ -29,6 +29,7 @@ pub(super) struct Made {
 /// Everything that needs no configuration.
 pub(super) fn early() -> Result<Machine, Error> {
     rustix::process::umask(rustix::fs::Mode::empty());
+    crate::limits::set_for_everyone();
     apifs::mount_early()?;
     let signals = signals::listen()?;
     modules::load()?;

@@ -79,7 +79,7 @@ fn hosts(present: &str, hostname: &str, address: Option<Ipv4Addr>) -> String {
         line.split_whitespace().skip(1).any(|name| name == "localhost")
     };
     let mut text = String::new();
-    if !theirs.iter().any(|line| names_localhost(line)) {
+    if !theirs.iter().any(names_localhost) {
         text.push_str("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     }
     for line in theirs {

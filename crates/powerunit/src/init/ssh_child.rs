@@ -23,6 +23,18 @@ use super::error::Error;
 /// cannot run does not take the whole processor. Longer, and people would wait more than a second.
 const SETTLED: Duration = Duration::from_millis(250);
 
+/// How the child answers a configuration.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It is in force, and connections are accepted.
+    Ready(Ready),
+    /// It cannot be; the one before stays in force.
+    Refused { code: String, message: String },
+}
+
+/// The longest that PID 1 waits for a child that does not read.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// The running child.
 #[derive(Debug)]
 pub(super) struct SshChild {
@@ -37,6 +49,9 @@ impl SshChild {
     pub(super) fn start(listener: &TcpListener, config: &Config) -> Result<Self, Error> {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Spawn)?;
         socket.set_nonblocking(true).map_err(Error::Spawn)?;
+        socket
+            .set_write_timeout(Some(TOLD_WITHIN))
+            .map_err(Error::Spawn)?;
         let listener: OwnedFd = listener.try_clone().map_err(Error::Spawn)?.into();
         let mut command = Command::new("/proc/self/exe");
         command
@@ -63,14 +78,16 @@ impl SshChild {
     /// Gives it a newer configuration; open sessions go on.
     pub(super) fn tell(&mut self, config: &Config) {
         let frame = HostFrame::Config(Box::new(config.clone()));
-        // It fits the socket's buffer; a child that is gone is started again with this configuration anyway.
-        if let Ok(bytes) = Encoder.encode(&frame) {
-            let _ = self.socket.write_all(&bytes);
-        }
+        let Ok(bytes) = Encoder.encode(&frame) else { return };
+        // A long list of keys may exceed the socket's buffer, so this waits for the child to read, but not for one
+        // that hangs. A child that is gone is started again with this configuration anyway.
+        let _ = self.socket.set_nonblocking(false);
+        let _ = self.socket.write_all(&bytes);
+        let _ = self.socket.set_nonblocking(true);
     }
 
     /// What it reported since the last call.
-    pub(super) fn reports(&mut self) -> Vec<Ready> {
+    pub(super) fn reports(&mut self) -> Vec<Report> {
         let mut buffer = [0; 1024];
         loop {
             match self.socket.read(&mut buffer) {
@@ -80,15 +97,7 @@ impl SshChild {
             }
         }
         let frames = std::iter::from_fn(|| self.decoder.next_frame()).filter_map(Result::ok);
-        frames
-            .filter_map(|frame| {
-                if let GuestFrame::Ready(ready) = frame {
-                    Some(ready)
-                } else {
-                    None
-                }
-            })
-            .collect()
+        frames.filter_map(Report::of).collect()
     }
 
     /// Whether this is the process that ended.
@@ -102,6 +111,17 @@ impl SshChild {
             SETTLED
         } else {
             Duration::ZERO
+        }
+    }
+}
+
+impl Report {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the child says nothing else")]
+    fn of(frame: GuestFrame) -> Option<Self> {
+        match frame {
+            GuestFrame::Ready(ready) => Some(Self::Ready(ready)),
+            GuestFrame::Failed { code, message } => Some(Self::Refused { code, message }),
+            _ => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use wire::guest::{Config, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffK
 use super::boot::{self, Machine, Made};
 use super::control::Port;
 use super::error::{Error, chain};
-use super::ssh_child::SshChild;
+use super::ssh_child::{Report, SshChild};
 use super::{clock, identity, kmsg, shutdown, signals};
 
 /// What processes get when the machine is stopped from inside, where nobody names a grace period.
@@ -37,6 +37,8 @@ struct Up {
     child: Option<SshChild>,
     start_again_at: Option<Instant>,
     ready: Option<Ready>,
+    /// Why the newest configuration is not in force.
+    refused: Option<(String, String)>,
 }
 
 struct Guest {
@@ -146,6 +148,9 @@ impl Guest {
                 if let Some(ready) = &up.ready {
                     self.port.send(&GuestFrame::Ready(ready.clone()));
                 }
+                if let Some((code, message)) = up.refused.clone() {
+                    self.port.send(&GuestFrame::Failed { code, message });
+                }
             }
             State::Waiting => {}
         }
@@ -161,6 +166,7 @@ impl Guest {
                         child: None,
                         start_again_at: Some(Instant::now()),
                         ready: None,
+                        refused: None,
                     };
                     self.state = State::Up(Box::new(up));
                 }
@@ -199,8 +205,8 @@ impl Guest {
         if up.start_again_at.is_some_and(|at| at <= Instant::now()) {
             up.start_child(&self.epoll);
         }
-        for ready in reports {
-            announce(&mut self.port, up, ready);
+        for report in reports {
+            up.announce(report, &mut self.port);
         }
     }
 
@@ -223,23 +229,35 @@ impl Guest {
     }
 }
 
-/// Tells the host what is new in a report: the first, and each newer revision.
-fn announce(port: &mut Port, up: &mut Up, ready: Ready) {
-    let known = up.ready.as_ref().map(|ready| ready.config_revision);
-    if known == Some(ready.config_revision) {
-        return;
-    }
-    match known {
-        None => boot::stage(port, "ssh"),
-        Some(_) => port.send(&GuestFrame::ConfigApplied {
-            revision: ready.config_revision,
-        }),
-    }
-    port.send(&GuestFrame::Ready(ready.clone()));
-    up.ready = Some(ready);
-}
-
 impl Up {
+    /// Tells the host what is new in a report: the first, each newer revision, and what could not be.
+    fn announce(&mut self, report: Report, port: &mut Port) {
+        let ready = match report {
+            Report::Ready(ready) => ready,
+            Report::Refused { code, message } => {
+                port.send(&GuestFrame::Failed {
+                    code: code.clone(),
+                    message: message.clone(),
+                });
+                self.refused = Some((code, message));
+                return;
+            }
+        };
+        let known = self.ready.as_ref().map(|ready| ready.config_revision);
+        if known == Some(ready.config_revision) {
+            return;
+        }
+        match known {
+            None => boot::stage(port, "ssh"),
+            Some(_) => port.send(&GuestFrame::ConfigApplied {
+                revision: ready.config_revision,
+            }),
+        }
+        port.send(&GuestFrame::Ready(ready.clone()));
+        self.ready = Some(ready);
+        self.refused = None;
+    }
+
     fn note_end(&mut self, pid: nix::unistd::Pid) {
         if let Some(child) = self.child.take_if(|child| child.is(pid)) {
             kmsg::note("the SSH server ended; starting it again");

@@ -45,6 +45,7 @@ use settings::Settings;
 /// Runs as `powerunit ssh`: standard input is the listening socket, standard output the socket to PID 1.
 pub fn main() -> ExitCode {
     let _ = rustix::thread::set_name(c"powerunit-ssh");
+    crate::limits::raise_own();
     let done = take_descriptors().and_then(|(listener, parent)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -94,7 +94,7 @@ mod tests {
     fn a_status_is_a_number_or_a_signal() {
         assert_eq!(Outcome::from(ExitStatus::from_raw(37 << 8)), Outcome::Exited(37));
         let killed = Outcome::Killed {
-            signal: Sig::TERM,
+            signal: 15,
             core_dumped: false,
         };
         assert_eq!(Outcome::from(ExitStatus::from_raw(15)), killed);

@@ -123,6 +123,7 @@ fn become_account(command: &mut std::process::Command, account: &Account, has_te
     let may_change = rustix::process::geteuid().is_root();
     let in_child = move || -> io::Result<()> {
         setsid()?;
+        crate::limits::lower_for_session();
         if has_terminal {
             ioctl_tiocsctty(rustix::stdio::stdin())?;
         }

@@ -129,10 +129,11 @@ impl Vm {
     }
 
     pub(crate) fn wait_ready(&mut self) -> Ready {
-        match self.wait(|frame| matches!(frame, GuestFrame::Ready(_) | GuestFrame::Failed { .. })) {
-            GuestFrame::Ready(ready) => ready,
-            other => panic!("{other:?}, console:\n{}", self.console()),
-        }
+        let frame = self.wait(|frame| matches!(frame, GuestFrame::Ready(_) | GuestFrame::Failed { .. }));
+        let GuestFrame::Ready(ready) = frame else {
+            panic!("{frame:?}, console:\n{}", self.console())
+        };
+        ready
     }
 
     /// Waits for the machine's own end.
@@ -141,17 +142,15 @@ impl Vm {
         wait_for("QEMU to end", Duration::from_secs(10), || {
             self.qemu.try_wait().unwrap()
         });
-        match frame {
-            GuestFrame::PoweredOff { kind } => kind,
-            other => panic!("{other:?}"),
-        }
+        let GuestFrame::PoweredOff { kind } = frame else {
+            panic!("{frame:?}")
+        };
+        kind
     }
 
     /// Ends it as a host does.
-    pub(crate) fn stop(&mut self) {
-        self.send(&HostFrame::Stop {
-            grace: Duration::from_secs(5),
-        });
+    pub(crate) fn stop(&mut self, grace: Duration) {
+        self.send(&HostFrame::Stop { grace });
         self.wait(|frame| matches!(frame, GuestFrame::Stopping));
         assert_eq!(self.wait_off(), PowerOffKind::Off);
     }

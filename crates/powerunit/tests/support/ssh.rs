@@ -118,7 +118,11 @@ impl Client {
 
     /// What a command there prints; it must succeed.
     pub(crate) fn text(&self, command: &str) -> String {
-        let output = self.run(command);
+        self.text_as("fred", command)
+    }
+
+    pub(crate) fn text_as(&self, login: &str, command: &str) -> String {
+        let output = self.command_as(login, &[]).arg(command).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{command}: {:?} {said}", output.status);
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()

@@ -11,6 +11,7 @@ use super::frames::{
 
 #[expect(
     unreachable_pub,
+    clippy::large_enum_variant,
     reason = "written by prost from guest.proto, which has the words"
 )]
 mod pb {
