@@ -1,6 +1,7 @@
 //! The workshop: what builds, checks and packs Pitwall and is not part of it. Run as `cargo xtask COMMAND`.
 
 mod bundle;
+mod oci_layout;
 
 use std::process::ExitCode;
 
@@ -17,11 +18,14 @@ struct Cli {
 enum Command {
     /// Make the kernel and initramfs that every microVM starts from, in target/bundle
     Bundle(bundle::Args),
+    /// Make an OCI layout of a tar
+    OciLayout(oci_layout::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bundle(args) => bundle::run(&args).map_err(|error| report(&error)),
+        Command::OciLayout(args) => oci_layout::run(&args).map_err(|error| report(&error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

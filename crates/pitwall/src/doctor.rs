@@ -1,0 +1,207 @@
+//! What this host can do, what is missing, and the command that mends it.
+//!
+//! Each finding is one line: whether it is well, what was found, and what to do where it is not. The doctor changes
+//! nothing and needs no root, though some things can only be seen with it.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use driver::{Accelerator, Driver};
+
+use crate::config::Settings;
+use crate::roles::RoleError;
+use crate::{log, parts};
+
+/// One thing that was looked at.
+#[derive(Debug, serde::Serialize)]
+struct Finding {
+    /// What was looked at.
+    what: &'static str,
+    /// Whether VMs can run with it as it is.
+    ok: bool,
+    /// What was found.
+    found: String,
+    /// The command or change that mends it.
+    mend: Option<String>,
+}
+
+/// Everything found, as `--json` prints it.
+#[derive(Debug, serde::Serialize)]
+struct Report {
+    ok: bool,
+    version: &'static str,
+    /// What executes guest instructions and why, in a sentence.
+    acceleration: String,
+    findings: Vec<Finding>,
+}
+
+/// Looks at everything and prints it. Fails where VMs cannot run.
+pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitCode, RoleError> {
+    let (acceleration, hypervisor) = hypervisor(settings).await;
+    let mut findings = vec![root(), hypervisor, bundle(settings)];
+    findings.extend(PROGRAMS.iter().map(program));
+    findings.extend([tun(), network(settings), resolvers(settings), disk(settings), api(settings)]);
+    let report = Report {
+        ok: findings.iter().all(|finding| finding.ok),
+        version: env!("CARGO_PKG_VERSION"),
+        acceleration,
+        findings,
+    };
+    if json {
+        log::say(&serde_json::to_string_pretty(&report).unwrap_or_default());
+    } else {
+        print(&report);
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(report: &Report) {
+    log::say(&format!("VMs run with {}", report.acceleration));
+    for finding in &report.findings {
+        let mark = if finding.ok { "ok     " } else { "missing" };
+        log::say(&format!("{mark}  {:<12} {}", finding.what, finding.found));
+        if let Some(mend) = &finding.mend {
+            log::say(&format!("         {:<12} -> {mend}", ""));
+        }
+    }
+}
+
+fn well(what: &'static str, found: impl Into<String>) -> Finding {
+    Finding { what, ok: true, found: found.into(), mend: None }
+}
+
+fn missing(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { what, ok: false, found: found.into(), mend: Some(mend.into()) }
+}
+
+fn note(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { what, ok: true, found: found.into(), mend: Some(mend.into()) }
+}
+
+fn root() -> Finding {
+    if nix::unistd::geteuid().is_root() {
+        well("root", "yes")
+    } else {
+        missing("root", "this is not root, so no VM can be made", "sudo pitwall …")
+    }
+}
+
+async fn hypervisor(settings: &Settings) -> (String, Finding) {
+    match parts::qemu(settings).probe().await {
+        Ok(verdict) => {
+            let how = match verdict.accelerator {
+                Accelerator::Hardware => "hardware virtualisation",
+                Accelerator::Software => "software emulation",
+            };
+            let sentence = format!("{how}: {}", verdict.why);
+            let finding = match verdict.accelerator {
+                Accelerator::Hardware => well("hypervisor", format!("{}, {sentence}", verdict.vmm)),
+                Accelerator::Software => note(
+                    "hypervisor",
+                    format!("{}, {sentence}", verdict.vmm),
+                    "all works, several times slower; take a machine whose /dev/kvm runs guests for speed",
+                ),
+            };
+            (sentence, finding)
+        }
+        Err(error) => (
+            "nothing yet".to_owned(),
+            missing("hypervisor", error.to_string(), "apt-get install --no-install-recommends qemu-system-x86"),
+        ),
+    }
+}
+
+fn bundle(settings: &Settings) -> Finding {
+    match parts::bundle(settings) {
+        Some(files) => well("guest kernel", files.vmlinux.display().to_string()),
+        None => {
+            let places = parts::bundle_places(settings);
+            let places = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ");
+            missing("guest kernel", format!("there is none in {places}"), "make bundle, and --bundle target/bundle")
+        }
+    }
+}
+
+/// A program, the Debian package it comes in, and what it is for.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const PROGRAMS: [Program; 3] = [
+    Program { name: "nft", package: "nftables", purpose: "the VMs' firewall" },
+    Program { name: "mke2fs", package: "e2fsprogs", purpose: "the VMs' disks" },
+    Program { name: "ssh", package: "openssh-client", purpose: "signing in to VMs" },
+];
+
+fn program(program: &Program) -> Finding {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
+    match places.map(|place| place.join(program.name)).find(|file| file.is_file()) {
+        Some(file) => well(program.name, file.display().to_string()),
+        None => missing(
+            program.name,
+            format!("not found; it is needed for {}", program.purpose),
+            format!("apt-get install --no-install-recommends {}", program.package),
+        ),
+    }
+}
+
+fn tun() -> Finding {
+    if Path::new("/dev/net/tun").exists() {
+        well("tun", "/dev/net/tun")
+    } else {
+        missing("tun", "/dev/net/tun is not there", "modprobe tun")
+    }
+}
+
+fn network(settings: &Settings) -> Finding {
+    let bridge = Path::new("/sys/class/net").join(&settings.bridge);
+    if bridge.exists() {
+        well("network", format!("{} is there, for {}", settings.bridge, settings.subnet))
+    } else {
+        let found = format!("{} is not there yet; pitwall up makes it, for {}", settings.bridge, settings.subnet);
+        note("network", found, "pitwall orchestrator --setup")
+    }
+}
+
+fn resolvers(settings: &Settings) -> Finding {
+    match orchestrator::network::resolvers(&settings.resolvers) {
+        found if found.is_empty() => note(
+            "resolvers",
+            "this host has no name server that VMs could use, so names do not resolve in them",
+            "pitwall up --resolver ADDRESS",
+        ),
+        found => well("resolvers", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// Below this, the next image may not fit.
+const LITTLE_DISK: u64 = 2 << 30;
+
+fn disk(settings: &Settings) -> Finding {
+    let place = settings.state.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"));
+    match nix::sys::statvfs::statvfs(place) {
+        Ok(disk) => {
+            let free = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
+            let found = format!("{} MiB free for {}", free >> 20, settings.state.display());
+            if free < LITTLE_DISK {
+                missing("disk", found, "free space, or choose another place with --state")
+            } else {
+                well("disk", found)
+            }
+        }
+        Err(error) => missing("disk", format!("{} cannot be looked at: {error}", place.display()), "--state DIR"),
+    }
+}
+
+fn api(settings: &Settings) -> Finding {
+    if TcpStream::connect_timeout(&settings.listen, Duration::from_secs(1)).is_ok() {
+        well("api", format!("answers on {}", settings.listen))
+    } else {
+        note("api", format!("nothing listens on {}; pitwall is not up", settings.listen), "make up, or pitwall up")
+    }
+}

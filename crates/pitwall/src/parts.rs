@@ -1,0 +1,124 @@
+//! How the parts of a host are built from the settings.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use driver::qemu::{Config, Qemu};
+use image::Images;
+use model::Capacity;
+use orchestrator::hands::RootHands;
+use orchestrator::network::NetworkConfig;
+use orchestrator::{KernelFiles, Parts};
+
+use crate::config::{Accelerator, Settings};
+use crate::roles::RoleError;
+
+/// How often a host reports although nothing changed.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// The pause before a failed step is tried again, the first time.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The QEMU driver of this host.
+pub(crate) fn qemu(settings: &Settings) -> Arc<Qemu> {
+    let accelerator = match settings.host.accelerator {
+        Accelerator::Auto => None,
+        Accelerator::Kvm => Some(driver::Accelerator::Hardware),
+        Accelerator::Tcg => Some(driver::Accelerator::Software),
+    };
+    Arc::new(Qemu::new(Config { accelerator, runtime_dir: settings.run.join("vms"), ..Config::default() }))
+}
+
+/// Everything that an orchestrator is made of.
+pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
+    use driver::Driver;
+    let driver = qemu(settings);
+    let verdict = driver.probe().await?;
+    tracing::info!(vmm = verdict.vmm, accelerator = ?verdict.accelerator, "{}", verdict.why);
+    make_directory(&settings.state)?;
+    // The VM's own disk is one of those that the driver can attach.
+    let max_disks = driver.capabilities().abilities.max_disks.saturating_sub(1);
+    let images = Images::open(image::Config {
+        max_disks,
+        insecure_registries: settings.insecure_registries.clone(),
+        ..image::Config::new(settings.state.join("images"))
+    })?;
+    let config = orchestrator::Config {
+        state: settings.state.clone(),
+        name: settings.host.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: bundle(settings),
+        network: network(settings),
+        capacity: capacity(settings)?,
+        boot_deadline: settings.host.boot_deadline,
+        stop_grace: settings.host.stop_grace,
+        report_every: REPORT_EVERY,
+        retry_after: RETRY_AFTER,
+    };
+    Ok(Parts { config, driver, images, hands: Arc::new(RootHands) })
+}
+
+/// The settings of the host network.
+pub(crate) fn network(settings: &Settings) -> NetworkConfig {
+    NetworkConfig {
+        bridge: settings.bridge.clone(),
+        subnet: settings.subnet,
+        outbound: settings.outbound.clone(),
+        resolvers: settings.resolvers.clone(),
+        ..NetworkConfig::default()
+    }
+}
+
+/// The guests' kernel and initramfs, where they are.
+pub(crate) fn bundle(settings: &Settings) -> Option<KernelFiles> {
+    bundle_places(settings).into_iter().find_map(|directory| {
+        let files = KernelFiles {
+            vmlinux: directory.join("vmlinux"),
+            initramfs: directory.join("initramfs.cpio"),
+        };
+        (files.vmlinux.is_file() && files.initramfs.is_file()).then_some(files)
+    })
+}
+
+/// Where the bundle is looked for.
+pub(crate) fn bundle_places(settings: &Settings) -> Vec<PathBuf> {
+    if let Some(named) = &settings.host.bundle {
+        return vec![named.clone()];
+    }
+    let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(|dir| dir.join("bundle")));
+    beside.into_iter().chain([PathBuf::from("/usr/local/lib/pitwall")]).collect()
+}
+
+/// Makes a directory that others may pass through but not write to.
+pub(crate) fn make_directory(path: &Path) -> Result<(), RoleError> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(|source| RoleError::Directory { path: path.to_owned(), source })
+}
+
+/// What the host offers: its processors and its disk several times over, as they are rarely all in use, and most
+/// of its memory once.
+pub(crate) fn capacity(settings: &Settings) -> Result<Capacity, RoleError> {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let disk = nix::sys::statvfs::statvfs(&settings.state)
+        .map_err(|error| RoleError::Directory { path: settings.state.clone(), source: error.into() })?;
+    let disk_bytes = u64::from(disk.blocks()) * u64::from(disk.fragment_size());
+    Ok(Capacity {
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX).saturating_mul(settings.host.cpu_overcommit),
+        memory_bytes: memory_bytes()? / 100 * settings.host.memory_percent,
+        disk_bytes: disk_bytes.saturating_mul(settings.host.disk_overcommit),
+    })
+}
+
+/// `MemTotal` of proc(5), in bytes.
+fn memory_bytes() -> Result<u64, RoleError> {
+    let path = Path::new("/proc/meminfo");
+    let text = fs::read_to_string(path).map_err(|source| RoleError::Directory { path: path.into(), source })?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(kib.unwrap_or_default() * 1024)
+}

@@ -1,0 +1,36 @@
+//! Why a role cannot start or go on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why a role cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RoleError {
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    #[error("the log filter cannot be used; write error, warn, info, debug, or target=level")]
+    LogFilter(#[source] tracing_subscriber::filter::ParseError),
+    #[error("failed to start the run-time")]
+    Runtime(#[source] io::Error),
+    #[error("pitwall needs root for VMs and their network; run it with sudo")]
+    NotRoot,
+    #[error(transparent)]
+    Lock(#[from] crate::lock::LockError),
+    #[error("failed to use {path}")]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("the VMM cannot be used; pitwall doctor tells more")]
+    Driver(#[from] driver::DriverError),
+    #[error("the image cache cannot be opened")]
+    Images(#[from] image::OpenError),
+    #[error("the host cannot be taken over")]
+    Orchestrator(#[from] orchestrator::StartError),
+    #[error("the host network cannot be made")]
+    Network(#[from] orchestrator::network::NetworkError),
+    #[error("the database cannot be opened")]
+    Store(#[from] store::StoreError),
+    #[error("the control plane failed")]
+    Control(#[from] control::Error),
+    #[error("failed to listen on {address}; another program may have the port: choose one with --listen")]
+    Listen { address: SocketAddr, source: io::Error },
+}
