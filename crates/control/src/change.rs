@@ -8,7 +8,7 @@ use model::{HostId, Status, StatusView, VmId};
 use store::{NewEvent, Vm, Write};
 
 use crate::view::status_of;
-use crate::{Control, Error, Event, EventKind};
+use crate::{Control, Error, EventKind};
 
 /// A change on its way. Dropped without [`Control::commit`] it never was.
 pub(crate) struct Change {
@@ -18,7 +18,6 @@ pub(crate) struct Change {
     last_event: u64,
     statuses: Vec<(VmId, Status)>,
     replan: BTreeSet<HostId>,
-    progress: Vec<Event>,
 }
 
 impl Change {
@@ -65,11 +64,6 @@ impl Change {
     pub(crate) fn replan(&mut self, host: HostId) {
         self.replan.insert(host);
     }
-
-    /// Lets progress be told after the commit.
-    pub(crate) fn progress(&mut self, event: Event) {
-        self.progress.push(event);
-    }
 }
 
 impl Deref for Change {
@@ -100,7 +94,6 @@ impl Control {
             last_event: 0,
             statuses: Vec::new(),
             replan: BTreeSet::new(),
-            progress: Vec::new(),
         })
     }
 
@@ -115,9 +108,6 @@ impl Control {
     async fn commit_here(&self, change: Change) -> Result<(), Error> {
         change.write.commit().await?;
         self.inner.news.committed(change.last_event);
-        for event in change.progress {
-            self.inner.news.progress(event);
-        }
         self.inner.due.add(change.replan);
         for (vm, status) in change.statuses {
             if let Err(error) = self.inner.bus.publish_status(vm, status, Vec::new()).await {

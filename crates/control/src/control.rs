@@ -9,6 +9,7 @@ use model::InstallationId;
 use store::Store;
 
 use crate::clock::draw;
+use crate::heard::Heard;
 use crate::news::{Due, News};
 use crate::{Clock, Entropy, Error};
 
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) opened_at: Timestamp,
     pub(crate) due: Due,
     pub(crate) news: News,
+    pub(crate) heard: Heard,
 }
 
 impl Control {
@@ -84,6 +86,7 @@ impl Control {
                 installation,
                 due: Due::default(),
                 news: News::new(last_event),
+                heard: Heard::default(),
             }),
         })
     }

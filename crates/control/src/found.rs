@@ -18,16 +18,16 @@ impl Control {
     pub async fn host_found(&self, _caller: &Caller, host: &HostSelector) -> Result<Vec<FoundView>, Error> {
         let mut read = self.inner.store.read().await?;
         let host = host_find(&mut read, host).await?;
-        let found = read.found_list().await?.into_iter();
+        let observed_at = self.inner.heard.at(&host);
+        let found = read.found_list_of_host(host.id).await?.into_iter();
         Ok(found
-            .filter(|found| found.host == host.id)
             .map(|found| FoundView {
                 vm: found.vm,
                 host: host.id,
                 host_name: host.name.clone(),
                 seen: found.seen,
                 body: found.body,
-                observed_at: host.last_report_at,
+                observed_at,
             })
             .collect())
     }

@@ -33,6 +33,7 @@ mod error;
 mod event;
 mod follow;
 mod found;
+mod heard;
 mod host;
 mod intake;
 mod news;

@@ -4,10 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use model::{HostId, Stage, VmId};
+use store::Vm;
 use tokio::sync::{Notify, broadcast, watch};
 
-use crate::Event;
+use crate::{Event, EventKind};
 
 /// Progress that a slow follower may be behind before it misses the oldest.
 const BEHIND: usize = 256;
@@ -63,25 +65,30 @@ impl News {
         (self.committed.subscribe(), self.progress.subscribe())
     }
 
-    /// Keeps how far a VM's stage has come. Gives whether that is something new.
-    pub(crate) fn stage_set(&self, vm: VmId, stage: Option<Stage>) -> bool {
+    /// Keeps how far a VM's stage has come, and tells it to those who follow if it is something new.
+    pub(crate) fn stage_told(&self, vm: &Vm, stage: Option<&Stage>, at: Timestamp) {
+        let id = vm.asked.id;
         let mut stages = locked(&self.stages);
-        match stage {
-            Some(stage) => stages.insert(vm, stage.clone()) != Some(stage),
-            None => {
-                stages.remove(&vm);
-                false
-            }
+        let Some(stage) = stage else {
+            stages.remove(&id);
+            return;
+        };
+        if stages.insert(id, stage.clone()).as_ref() == Some(stage) {
+            return;
         }
+        let stage = stage.clone();
+        // An error says that nobody follows, which is no failure.
+        drop(self.progress.send(Event {
+            sequence: None,
+            at,
+            vm: id,
+            generation: vm.asked.generation,
+            what: EventKind::Progress { stage },
+        }));
     }
 
     pub(crate) fn stage(&self, vm: VmId) -> Option<Stage> {
         locked(&self.stages).get(&vm).cloned()
-    }
-
-    pub(crate) fn progress(&self, event: Event) {
-        // An error says that nobody follows, which is no failure.
-        drop(self.progress.send(event));
     }
 }
 

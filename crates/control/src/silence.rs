@@ -19,7 +19,7 @@ impl Control {
     }
 
     fn has_fallen_silent(&self, host: &Host, now: Timestamp) -> bool {
-        let heard = host.last_report_at.max(self.inner.opened_at);
+        let heard = self.inner.heard.at(host).max(self.inner.opened_at);
         let limit = SignedDuration::try_from(self.inner.silence_after).unwrap_or(SignedDuration::MAX);
         !host.silent && now.duration_since(heard) > limit
     }
@@ -34,6 +34,7 @@ impl Control {
             return Ok(());
         }
         let vms = change.vm_list_of_host(host.id).await?;
+        host.last_report_at = self.inner.heard.at(&host);
         host.silent = true;
         change.host_put(&host).await?;
         for mut vm in vms {

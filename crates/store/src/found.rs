@@ -37,6 +37,22 @@ impl Read {
         rows.iter().map(found).collect()
     }
 
+    /// Everything found on a host, by VM, but for what is asked for there by now.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn found_list_of_host(&mut self, host: HostId) -> Result<Vec<Found>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM found WHERE host = $1 AND NOT EXISTS \
+             (SELECT 1 FROM vms WHERE vms.id = found.vm AND vms.host = found.host) ORDER BY vm",
+        )
+        .bind(host.to_string())
+        .fetch_all(self.connection())
+        .await
+        .map_err(StoreError::sql("read what was found on a host"))?;
+        rows.iter().map(found).collect()
+    }
+
     /// One that was found.
     ///
     /// # Errors

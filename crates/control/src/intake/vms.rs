@@ -8,83 +8,73 @@ use wire::host::{HostReport, VmReport};
 
 use crate::change::Change;
 use crate::view::status_of;
-use crate::{Control, Error, Event, EventKind};
+use crate::{Error, EventKind};
 
-impl Control {
-    /// Takes in what a report says of the VMs that are asked for on its host. `raise` lets every generation rise,
-    /// because this memory was set back and may have given the same ones before.
-    pub(super) async fn vms_take(
-        &self,
-        change: &mut Change,
-        vms: Vec<Vm>,
-        report: &HostReport,
-        raise: bool,
-    ) -> Result<(), Error> {
-        let reported: BTreeMap<VmId, &VmReport> = report.vms.iter().map(|vm| (vm.id, vm)).collect();
-        for vm in vms {
-            let entry = reported.get(&vm.asked.id).copied();
-            self.vm_take(change, vm, entry, raise).await?;
-        }
-        Ok(())
-    }
+/// Each VM with what a report says of it.
+pub(super) fn pairs<'a>(
+    vms: &'a [Vm],
+    report: &'a HostReport,
+) -> impl Iterator<Item = (&'a Vm, Option<&'a VmReport>)> {
+    let reported: BTreeMap<VmId, &VmReport> = report.vms.iter().map(|vm| (vm.id, vm)).collect();
+    vms.iter()
+        .map(move |vm| (vm, reported.get(&vm.asked.id).copied()))
+}
 
-    async fn vm_take(
-        &self,
-        change: &mut Change,
-        vm: Vm,
-        entry: Option<&VmReport>,
-        raise: bool,
-    ) -> Result<(), Error> {
-        let before = status_of(&vm);
-        let mut now = vm.clone();
-        // The host has spoken, whether of this VM or not.
-        now.host_silent = false;
-        if let Some(entry) = entry {
-            if is_gone(&vm, &entry.seen) {
-                return self.vm_gone(change, &vm).await;
-            }
-            self.stage_take(change, &vm, &entry.seen);
-            let seen = merge(vm.seen.as_ref(), &entry.seen);
-            if vm.seen.as_ref() != Some(&seen) {
-                let at = change.now;
-                change.seen_put(vm.asked.id, &seen, at).await?;
-            }
-            now.seen = Some(seen);
-        }
-        if raise_above(&mut now, raise) {
-            change.vm_asked_update(&now.asked).await?;
-            let changed = EventKind::Changed;
-            change.event(now.asked.id, now.asked.generation, &changed).await?;
-            change.replan(now.host);
-        }
-        change.status(Some(before), &now).await
-    }
+/// Whether a report changes anything of the VMs that are asked for on its host.
+pub(super) fn is_news(vms: &[Vm], report: &HostReport) -> bool {
+    pairs(vms, report).any(|(vm, entry)| {
+        entry.is_some_and(|entry| {
+            let seen = Some(merge(vm.seen.as_ref(), &entry.seen));
+            is_gone(vm, &entry.seen) || vm.seen != seen || raise_above(&mut vm.clone(), false)
+        })
+    })
+}
 
-    async fn vm_gone(&self, change: &mut Change, vm: &Vm) -> Result<(), Error> {
-        let (id, generation) = (vm.asked.id, vm.asked.generation);
-        change.vm_delete(id).await?;
-        change.event(id, generation, &EventKind::Deleted).await?;
-        change.replan(vm.host);
-        self.inner.news.stage_set(id, None);
-        tracing::info!(vm.id = %id, host.id = %vm.host, "vm gone");
-        Ok(())
-    }
-
-    fn stage_take(&self, change: &mut Change, vm: &Vm, seen: &Seen) {
-        let id = vm.asked.id;
-        if !self.inner.news.stage_set(id, seen.stage.clone()) {
-            return;
-        }
-        if let Some(stage) = seen.stage.clone() {
-            change.progress(Event {
-                sequence: None,
-                at: change.now,
-                vm: id,
-                generation: vm.asked.generation,
-                what: EventKind::Progress { stage },
-            });
+/// Takes in what a report says of the VMs that are asked for on its host. `raise` lets every generation rise, because
+/// this memory was set back and may have given the same ones before.
+pub(super) async fn take(
+    change: &mut Change,
+    vms: &[Vm],
+    report: &HostReport,
+    raise: bool,
+) -> Result<(), Error> {
+    for (vm, entry) in pairs(vms, report) {
+        match entry {
+            Some(entry) if is_gone(vm, &entry.seen) => gone(change, vm).await?,
+            Some(_) | None => take_one(change, vm, entry, raise).await?,
         }
     }
+    Ok(())
+}
+
+async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise: bool) -> Result<(), Error> {
+    let mut now = vm.clone();
+    // The host has spoken, whether of this VM or not.
+    now.host_silent = false;
+    if let Some(entry) = entry {
+        let seen = merge(vm.seen.as_ref(), &entry.seen);
+        if vm.seen.as_ref() != Some(&seen) {
+            let at = change.now;
+            change.seen_put(vm.asked.id, &seen, at).await?;
+        }
+        now.seen = Some(seen);
+    }
+    if raise_above(&mut now, raise) {
+        change.vm_asked_update(&now.asked).await?;
+        let changed = EventKind::Changed;
+        change.event(now.asked.id, now.asked.generation, &changed).await?;
+        change.replan(now.host);
+    }
+    change.status(Some(status_of(vm)), &now).await
+}
+
+async fn gone(change: &mut Change, vm: &Vm) -> Result<(), Error> {
+    let (id, generation) = (vm.asked.id, vm.asked.generation);
+    change.vm_delete(id).await?;
+    change.event(id, generation, &EventKind::Deleted).await?;
+    change.replan(vm.host);
+    tracing::info!(vm.id = %id, host.id = %vm.host, "vm gone");
+    Ok(())
 }
 
 /// Whether a VM that was asked to go is gone. One that is gone without having been asked to stays, as an error.

@@ -181,3 +181,40 @@ async fn a_host_is_found_by_name_unless_two_share_it() {
         .unwrap_err();
     assert_eq!(ambiguous.problem.code, ProblemCode::InvalidValue);
 }
+
+#[tokio::test]
+async fn a_report_that_brings_nothing_new_is_heard_and_not_written() {
+    let (world, mut host) = World::with_host().await;
+    let id = world.create("web").await.asked.id;
+    world.round(&mut host).await;
+    world.round(&mut host).await;
+    let kept = |world: &World| world.control.inner.store.clone();
+    let written = kept(&world)
+        .read()
+        .await
+        .unwrap()
+        .host_fetch(host.id)
+        .await
+        .unwrap();
+    let early = host.report();
+    world.pass(Duration::from_secs(25));
+    world.deliver(&host.report()).await;
+    let now = kept(&world)
+        .read()
+        .await
+        .unwrap()
+        .host_fetch(host.id)
+        .await
+        .unwrap();
+    assert_eq!(now, written);
+    // It counts all the same: as the newest, and against silence.
+    let mut early_and_other = early;
+    early_and_other.vms[0].seen.phase = model::Phase::Failed;
+    world.deliver(&early_and_other).await;
+    world.pass(Duration::from_secs(25));
+    world.control.silence_look().await.unwrap();
+    assert_eq!(world.get(id).await.unwrap().status, Status::Running);
+    world.pass(Duration::from_secs(6));
+    world.control.silence_look().await.unwrap();
+    assert_eq!(world.get(id).await.unwrap().status, Status::Unknown);
+}
