@@ -15,7 +15,7 @@ const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 
 /// The archive inside a blob.
 pub(super) enum Decoder<'a> {
-    Gzip(MultiGzDecoder<&'a mut BlobInput>),
+    Gzip(Box<MultiGzDecoder<&'a mut BlobInput>>),
     Zstd(ZstdDecoder<'static, &'a mut BlobInput>),
     Plain(&'a mut BlobInput),
 }
@@ -27,7 +27,7 @@ impl<'a> Decoder<'a> {
         let skippable =
             start.first().is_some_and(|byte| byte & 0xf0 == 0x50) && start.get(1..4) == Some(ZSTD_SKIPPABLE);
         if start.starts_with(GZIP) {
-            Ok(Self::Gzip(MultiGzDecoder::new(input)))
+            Ok(Self::Gzip(Box::new(MultiGzDecoder::new(input))))
         } else if start.starts_with(ZSTD) || skippable {
             ZstdDecoder::with_buffer(input).map(Self::Zstd)
         } else {
@@ -42,6 +42,54 @@ impl Read for Decoder<'_> {
             Self::Gzip(decoder) => decoder.read(buffer),
             Self::Zstd(decoder) => decoder.read(buffer),
             Self::Plain(input) => input.read(buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::layer::{Bytestream, CHUNK, Progress};
+    use crate::source::{BlobInfo, digest_of};
+
+    fn inflate(blob: &[u8]) -> Vec<u8> {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(blob).expect("a file");
+        std::io::Seek::rewind(&mut file).expect("a file");
+        let info = BlobInfo { digest: digest_of(blob), size: blob.len() as u64 };
+        let stream = Bytestream::File(file);
+        let mut input = BlobInput::new(stream, info, Progress::default(), CancellationToken::new());
+        let mut inflated = Vec::new();
+        let mut decoder = Decoder::new(&mut input).expect("a decoder");
+        while decoder.by_ref().take(CHUNK as u64).read_to_end(&mut inflated).expect("its content") > 0 {}
+        inflated
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    #[test]
+    fn several_members_and_frames_are_one_stream() {
+        let zstd = |content: &[u8]| zstd::encode_all(content, 3).expect("memory");
+        let skipped = [&[0x5a, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
+        let skipped2 = skipped.clone();
+        for (blob, content) in [
+            ([gzip(b"one"), gzip(b""), gzip(b"two")].concat(), &b"onetwo"[..]),
+            ([skipped.clone(), zstd(b"one"), skipped.clone(), zstd(b""), zstd(b"two"), skipped].concat(), b"onetwo"),
+            ([skipped2.clone(), zstd(&[42; 300_000]), skipped2].concat(), &[42; 300_000]),
+            ([gzip(&[42; 300_000]), gzip(b"two")].concat(), &[&[42; 300_000][..], b"two"].concat()),
+            (b"plain".to_vec(), b"plain"),
+            (b"p".to_vec(), b"p"),
+            (Vec::new(), b""),
+        ] {
+            assert_eq!(inflate(&blob), content, "{blob:?}");
         }
     }
 }

@@ -81,10 +81,7 @@ pub(crate) fn take_in(
         return Err(error.into());
     }
     input.finish()?;
-    decoded.map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => LayerError::Truncated,
-        _ => LayerError::Decode(error),
-    })?;
+    decoded.map_err(decode_failed)?;
     let unpacked = unpacked?;
     if actual != *diff_id {
         return Err(LayerError::DiffId {
@@ -99,6 +96,15 @@ pub(crate) fn take_in(
     Ok(())
 }
 
+fn decode_failed(error: io::Error) -> LayerError {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        LayerError::Truncated
+    } else {
+        LayerError::Decode(error)
+    }
+}
+
+/// How inflating ended, how reading the archive ended, and the archive's digest.
 type Outcome = (io::Result<()>, Result<Unpacked, UnpackError>, Digest);
 
 fn pipeline(input: &mut BlobInput, data: File, limits: &Limits) -> Result<Outcome, LayerError> {

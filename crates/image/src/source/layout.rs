@@ -112,11 +112,15 @@ fn choose<'a>(
 
 /// Opens a regular file; anything else could block for ever.
 async fn open(path: PathBuf, what: &str) -> Result<tokio::fs::File, SourceError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => SourceError::NotFound {
-            what: what.to_owned(),
-        },
-        _ => SourceError::Read { source },
+    let missing = || SourceError::NotFound {
+        what: what.to_owned(),
+    };
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::NotFound {
+            missing()
+        } else {
+            SourceError::Read { source }
+        }
     };
     if !tokio::fs::metadata(&path).await.map_err(failed)?.is_file() {
         return Err(SourceError::NotFound {

@@ -115,7 +115,7 @@ pub(crate) struct Found {
 /// One place that images come from.
 pub(crate) enum Source {
     Layout(layout::Layout),
-    Registry(registry::Registry),
+    Registry(Box<registry::Registry>),
 }
 
 impl Source {
@@ -123,7 +123,7 @@ impl Source {
     pub(crate) fn of(reference: &ImageRef, http: &Http) -> Result<Self, SourceError> {
         Ok(match reference {
             ImageRef::Layout(reference) => Self::Layout(layout::Layout::new(reference.clone())),
-            ImageRef::Registry(reference) => Self::Registry(http.registry(reference)?),
+            ImageRef::Registry(reference) => Self::Registry(Box::new(http.registry(reference)?)),
         })
     }
 

@@ -226,7 +226,10 @@ impl Registry {
             .base
             .join(path)
             .map_err(|_| self.protocol("a path makes no URL"))?;
-        let mut request = self.http.get(url).header(ACCEPT, MANIFEST_TYPES.join(", "));
+        let mut request = self.http.get(url);
+        if path.starts_with("manifests/") {
+            request = request.header(ACCEPT, MANIFEST_TYPES.join(", "));
+        }
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -345,7 +348,27 @@ fn broken(registry: &str, received: u64, expected: u64, source: reqwest::Error) 
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::{Http, is_loopback};
+    use crate::config::Patience;
+
+    #[test]
+    fn registries_elsewhere_are_spoken_to_with_tls() {
+        let http = Http::new(vec!["insecure.example.com:5000".into()], Patience::default());
+        for (reference, base) in [
+            ("debian", "https://registry-1.docker.io/v2/library/debian/"),
+            ("quay.io/a/b", "https://quay.io/v2/a/b/"),
+            (
+                "insecure.example.com:5000/a",
+                "http://insecure.example.com:5000/v2/a/",
+            ),
+            ("localhost:5000/a", "http://localhost:5000/v2/a/"),
+        ] {
+            let model::ImageRef::Registry(reference) = reference.parse().expect("a reference") else {
+                continue;
+            };
+            assert_eq!(http.registry(&reference).expect("a client").base.as_str(), base);
+        }
+    }
 
     #[test]
     fn only_this_host_is_spoken_to_without_tls() {

@@ -1,6 +1,6 @@
 //! The 512-byte header block, as V7, ustar (POSIX 1003.1-1988), star and GNU tar write it.
 
-use super::TarError;
+use super::{Segment, TarError};
 
 /// Bytes per tar block.
 pub(super) const BLOCK: usize = 512;
@@ -89,12 +89,14 @@ impl<'a> Header<'a> {
         ))
     }
 
-    /// The four sparse segments an old-GNU header has room for, whether more blocks of them follow, and the
-    /// file's real size.
-    pub(super) fn old_sparse(&self) -> Result<(Vec<(u64, u64)>, bool, u64), TarError> {
-        let segments = segments(&self.0[386..482])?;
-        let size = positive(number(&self.0[483..495], "real size")?, "real size")?;
-        Ok((segments, self.0[482] != 0, size))
+    /// The real size of an old-GNU sparse file.
+    pub(super) fn sparse_size(&self) -> Result<u64, TarError> {
+        positive(number(&self.0[483..495], "real size")?, "real size")
+    }
+
+    /// The four sparse segments an old-GNU header has room for, and whether blocks with more follow.
+    pub(super) fn sparse_segments(&self) -> Result<(Vec<Segment>, bool), TarError> {
+        Ok((segments(&self.0[386..482])?, self.0[482] != 0))
     }
 
     fn number(&self, field: std::ops::Range<usize>, name: &'static str) -> Result<i64, TarError> {
@@ -103,11 +105,11 @@ impl<'a> Header<'a> {
 }
 
 /// The segments of an old-GNU sparse extension block, and whether another follows.
-pub(super) fn sparse_extension(block: &[u8; BLOCK]) -> Result<(Vec<(u64, u64)>, bool), TarError> {
+pub(super) fn sparse_extension(block: &[u8; BLOCK]) -> Result<(Vec<Segment>, bool), TarError> {
     Ok((segments(&block[..504])?, block[504] != 0))
 }
 
-fn segments(fields: &[u8]) -> Result<Vec<(u64, u64)>, TarError> {
+fn segments(fields: &[u8]) -> Result<Vec<Segment>, TarError> {
     let used = fields.chunks_exact(24).take_while(|pair| pair[0] != 0);
     used.map(|pair| {
         let (offset, length) = pair.split_at(12);

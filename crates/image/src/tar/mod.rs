@@ -56,13 +56,16 @@ pub(crate) enum MemberKind {
     Fifo,
 }
 
+/// An offset in a file and a length.
+pub(crate) type Segment = (u64, u64);
+
 /// How a file's body lies in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// All of it.
     Whole { size: u64 },
-    /// Segments (offset, length), ascending and apart, one after the other in the archive; holes between.
-    Sparse { size: u64, segments: Vec<(u64, u64)> },
+    /// Segments, ascending and apart, one after the other in the archive; holes between.
+    Sparse { size: u64, segments: Vec<Segment> },
 }
 
 /// One member, names as written.
@@ -191,7 +194,7 @@ impl<R: BufRead> TarReader<R> {
     /// Reads what of a file's layout stands between its header and its body.
     fn layout(&mut self, header: &Header<'_>, said: &Overrides, size: u64) -> Result<Layout, TarError> {
         let (real_size, segments) = if header.kind() == b'S' {
-            let (mut segments, mut more, real_size) = header.old_sparse()?;
+            let (mut segments, mut more) = header.sparse_segments()?;
             while more {
                 let block = self.block()?.ok_or(TarError::Truncated)?;
                 let (further, again) = header::sparse_extension(&block)?;
@@ -200,7 +203,7 @@ impl<R: BufRead> TarReader<R> {
                 more = again;
             }
             self.expect_body(size)?;
-            (real_size, segments)
+            (header.sparse_size()?, segments)
         } else if let Some(real_size) = said.sparse.real_size {
             self.expect_body(size)?;
             let segments = match said.sparse.version {
@@ -221,7 +224,7 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// The map that PAX format 1.0 puts in front of the body: its count and its numbers, a line each.
-    fn sparse_map(&mut self) -> Result<Vec<(u64, u64)>, TarError> {
+    fn sparse_map(&mut self) -> Result<Vec<Segment>, TarError> {
         let mut map = sparse::MapReader::default();
         while !map.is_complete() {
             if self.body < BLOCK as u64 {

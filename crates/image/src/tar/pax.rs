@@ -30,8 +30,8 @@ impl Overrides {
     /// Reads one extended header on top of what earlier ones said.
     pub(super) fn read(&mut self, mut records: &[u8]) -> Result<(), TarError> {
         while !records.is_empty() {
-            let (key, value, rest) = split(records)?;
-            self.set(key, value)?;
+            let (record, rest) = split(records)?;
+            self.set(record.key, record.value)?;
             records = rest;
         }
         Ok(())
@@ -76,15 +76,27 @@ impl Overrides {
     }
 }
 
-/// The first record's key and value, and the records after it.
-fn split(records: &[u8]) -> Result<(&[u8], &[u8], &[u8]), TarError> {
+/// One record.
+struct Record<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// The first record, and the records after it.
+fn split(records: &[u8]) -> Result<(Record<'_>, &[u8]), TarError> {
     let parts = || {
         let blank = records.iter().position(|&byte| byte == b' ')?;
         let length = usize::try_from(decimal(&records[..blank]).ok()?).ok()?;
         let (record, rest) = records.split_at_checked(length)?;
         let pair = record.get(blank + 1..)?.strip_suffix(b"\n")?;
         let equals = pair.iter().position(|&byte| byte == b'=')?;
-        Some((&pair[..equals], &pair[equals + 1..], rest))
+        Some((
+            Record {
+                key: &pair[..equals],
+                value: &pair[equals + 1..],
+            },
+            rest,
+        ))
     };
     parts().ok_or(TarError::Pax)
 }

@@ -1,7 +1,7 @@
 //! Maps of sparse files: which segments of a file the archive stores.
 
-use super::TarError;
 use super::pax::decimal;
+use super::{Segment, TarError};
 
 /// The most segments of one file: a map of 16 MiB.
 const MAX_SEGMENTS: usize = 1 << 20;
@@ -16,7 +16,7 @@ pub(super) fn check_count(segments: usize) -> Result<(), TarError> {
 }
 
 /// Offsets and lengths in turn, as segments.
-pub(super) fn pairs(numbers: &[u64]) -> Result<Vec<(u64, u64)>, TarError> {
+pub(super) fn pairs(numbers: &[u64]) -> Result<Vec<Segment>, TarError> {
     if !numbers.len().is_multiple_of(2) {
         return Err(TarError::Sparse);
     }
@@ -25,7 +25,7 @@ pub(super) fn pairs(numbers: &[u64]) -> Result<Vec<(u64, u64)>, TarError> {
 
 /// Checks that segments ascend, do not overlap, end inside the file and are as long as what is stored. Empty
 /// ones, which writers put at the end of a file, are dropped.
-pub(super) fn check(segments: Vec<(u64, u64)>, size: u64, stored: u64) -> Result<Vec<(u64, u64)>, TarError> {
+pub(super) fn check(segments: Vec<Segment>, size: u64, stored: u64) -> Result<Vec<Segment>, TarError> {
     let (mut end, mut total) = (0u64, 0u64);
     for &(offset, length) in &segments {
         if offset < end {
@@ -70,7 +70,7 @@ impl MapReader {
     }
 
     /// The segments of a complete map.
-    pub(super) fn segments(self) -> Result<Vec<(u64, u64)>, TarError> {
+    pub(super) fn segments(self) -> Result<Vec<Segment>, TarError> {
         pairs(&self.numbers)
     }
 

@@ -318,6 +318,36 @@ async fn silence_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_registry_that_never_answers_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let reference = format!("{address}/a/b").parse().expect("a reference");
+    let reason = Cache::new().refusal(&reference).await;
+    assert_eq!(reason.code, ReasonCode::RegistryUnreachable, "{reason}");
+}
+
+#[tokio::test]
+async fn redirects_are_followed() {
+    let built = simple();
+    let image = built.clone();
+    let fault = move |request: &Request, _| {
+        let digest = image.blobs[1].0.to_string();
+        match request.uri().path() {
+            "/storage" => Some(image.blobs[1].1.clone().into_response()),
+            path if path.ends_with(&digest) => {
+                Some((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/storage")]).into_response())
+            }
+            _ => None,
+        }
+    };
+    let registry = Registry::start(&[("v1", &built)], Box::new(fault)).await;
+    let (cache, reference) = (Cache::new(), registry.reference(":v1"));
+    // A pull may run on any thread.
+    let pulled = tokio::spawn(async move { cache.pull(&reference).await }).await;
+    assert_eq!(pulled.expect("its end").expect("an image").digest, built.digest);
+}
+
+#[tokio::test]
 async fn a_moment_of_trouble_is_overcome() {
     let built = simple();
     let image = built.clone();

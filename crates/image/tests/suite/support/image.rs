@@ -38,11 +38,22 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn pack(tar: &[u8], packing: Packing) -> (Vec<u8>, &'static str) {
     match packing {
-        Packing::Gzip => (gzip(tar), "application/vnd.oci.image.layer.v1.tar+gzip"),
-        Packing::Zstd => (
-            zstd::encode_all(tar, 3).expect("memory"),
-            "application/vnd.oci.image.layer.v1.tar+zstd",
-        ),
+        // Some builders write a member per chunk, some a frame of their own that readers skip.
+        Packing::Gzip => {
+            let (start, end) = tar.split_at(tar.len() / 2);
+            (
+                [gzip(start), gzip(end)].concat(),
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+            )
+        }
+        Packing::Zstd => {
+            let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
+            let packed = zstd::encode_all(tar, 3).expect("memory");
+            (
+                [&skipped[..], &packed, &skipped].concat(),
+                "application/vnd.oci.image.layer.v1.tar+zstd",
+            )
+        }
         Packing::Plain => (tar.to_vec(), "application/vnd.oci.image.layer.v1.tar"),
     }
 }
