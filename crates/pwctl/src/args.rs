@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// The server's address
     #[arg(
@@ -41,7 +42,7 @@ pub(crate) struct Global {
         default_value = "http://127.0.0.1:7480"
     )]
     pub(crate) url: String,
-    /// Where pitwall keeps its state on this machine: the admin token and the key pair are read from there
+    /// Pitwall's state, where the admin token and the made key pair lie
     #[arg(
         long,
         global = true,

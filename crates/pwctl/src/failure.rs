@@ -55,6 +55,8 @@ pub(crate) enum Failure {
     Ambiguous { vm: String },
     #[error("cannot run ssh")]
     SshMissing { source: io::Error },
+    #[error("{}", told.to_string().trim_end())]
+    Usage { told: clap::Error },
     #[error("cannot start")]
     Runtime { source: io::Error },
     #[error("cannot write the result")]
@@ -97,6 +99,7 @@ impl Failure {
             Self::KeyFile { .. } | Self::Key { .. } | Self::NoKey { .. } => "no_ssh_key",
             Self::CurrentDirectory { .. } => "no_directory",
             Self::Image { .. } => "invalid_value",
+            Self::Usage { .. } => "usage",
             Self::VmFailed { reason, .. } => &reason.code,
             Self::VmVanished { .. } | Self::NotFoundAnywhere { .. } => "not_found",
             Self::WrongTurn { .. } | Self::NotRunning { .. } | Self::NoWayIn { .. } => "wrong_status",
@@ -137,7 +140,9 @@ impl Failure {
             Self::NotFoundAnywhere { .. } => "pwctl host found lists them".into(),
             Self::Ambiguous { .. } => "use the id that pwctl host found shows".into(),
             Self::SshMissing { .. } => "install OpenSSH's client: apt-get install openssh-client".into(),
-            Self::Image { .. } | Self::Runtime { .. } | Self::Output { .. } => return None,
+            Self::Image { .. } | Self::Usage { .. } | Self::Runtime { .. } | Self::Output { .. } => {
+                return None;
+            }
         };
         Some(hint)
     }
@@ -153,6 +158,10 @@ impl Failure {
     }
 
     fn as_text(&self) -> String {
+        if let Self::Usage { told } = self {
+            // The parser's own layout: the mistake, the usage, where help is.
+            return told.to_string();
+        }
         let mut text = format!("pwctl: {self}\n");
         for cause in self.causes() {
             // Writing into a String does not fail.

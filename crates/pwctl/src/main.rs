@@ -27,23 +27,20 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Cli;
+use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(told) => return refuse(&told),
+        Err(told) => return refuse(told),
     };
     let output = Output::new(cli.global.json, cli.global.quiet);
     let own_failure = commands::own_failure(&cli.command);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(source) => {
-            return failure::report(
-                &failure::Failure::Runtime { source },
-                cli.global.json,
-                own_failure,
-            );
+            return failure::report(&Failure::Runtime { source }, cli.global.json, own_failure);
         }
     };
     match runtime.block_on(commands::run(cli.command, &cli.global, &output)) {
@@ -53,19 +50,16 @@ fn main() -> ExitCode {
 }
 
 /// Help and version are answers; everything else that stops the parser is a mistake in the command line.
-fn refuse(told: &clap::Error) -> ExitCode {
-    let is_mistake = told.use_stderr();
-    // Nobody is left to tell when the terminal is gone.
-    let _ = told.print();
-    if !is_mistake {
+fn refuse(told: clap::Error) -> ExitCode {
+    if !told.use_stderr() {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = told.print();
         return ExitCode::SUCCESS;
     }
-    let code = if is_ssh(std::env::args().skip(1)) {
-        ssh::OWN_FAILURE
-    } else {
-        api::ExitCode::Usage.code()
-    };
-    ExitCode::from(code)
+    let words = || std::env::args().skip(1).take_while(|word| word != "--");
+    let own = is_ssh(words()).then_some(ssh::OWN_FAILURE);
+    let is_json = words().any(|word| word == "--json");
+    failure::report(&Failure::Usage { told }, is_json, own)
 }
 
 /// Whether a command line that could not be parsed was meant for `ssh`.

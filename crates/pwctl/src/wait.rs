@@ -168,13 +168,13 @@ fn nudge(received: Result<api::client::Received, ClientError>, generation: u64) 
 fn judge(vm: &Vm, goal: Goal, generation: u64) -> Verdict {
     let is_settled = vm.settled_generation >= generation;
     match (goal, vm.status.known()) {
-        (Goal::Running, Some(Status::Running)) | (Goal::Stopped, Some(Status::Stopped)) => Verdict::Reached,
         (Goal::Gone, _) => Verdict::WaitOn,
-        (Goal::Running | Goal::Stopped, Some(Status::Error)) if is_settled && !is_retried(vm) => {
-            Verdict::Failed
-        }
-        (Goal::Running, Some(Status::Stopped)) if is_settled => Verdict::WrongTurn,
         (Goal::Running | Goal::Stopped, Some(Status::Deleting)) => Verdict::Removed,
+        // What is seen now still speaks of an older wish.
+        (Goal::Running | Goal::Stopped, _) if !is_settled => Verdict::WaitOn,
+        (Goal::Running, Some(Status::Running)) | (Goal::Stopped, Some(Status::Stopped)) => Verdict::Reached,
+        (Goal::Running | Goal::Stopped, Some(Status::Error)) if !is_retried(vm) => Verdict::Failed,
+        (Goal::Running, Some(Status::Stopped)) => Verdict::WrongTurn,
         (Goal::Running | Goal::Stopped, _) => Verdict::WaitOn,
     }
 }
@@ -219,9 +219,10 @@ mod tests {
         for (goal, status, settled, retried, expected) in [
             (Running, "INIT", 1, false, WaitOn),
             (Running, "RUNNING", 2, false, Reached),
+            // As after stop and start in quick succession: it still runs, and is about to be stopped.
+            (Running, "RUNNING", 1, false, WaitOn),
             (Running, "UNKNOWN", 1, false, WaitOn),
             (Running, "LEVITATING", 2, false, WaitOn),
-            // What was seen of an older wish says nothing about this one.
             (Running, "ERROR", 1, false, WaitOn),
             (Running, "ERROR", 2, false, Failed),
             (Running, "ERROR", 2, true, WaitOn),

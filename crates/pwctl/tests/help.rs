@@ -103,3 +103,15 @@ fn a_mistake_in_the_command_line_is_usage() {
         );
     }
 }
+
+#[test]
+fn a_mistake_is_one_line_of_json_where_that_is_asked_for() {
+    let output = Command::new(env!("CARGO_BIN_EXE_pwctl"))
+        .args(["create", "--json"])
+        .output()
+        .unwrap();
+    let line = String::from_utf8(output.stderr).unwrap();
+    let problem: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1));
+    assert_eq!(problem["code"], "usage");
+}

@@ -98,7 +98,30 @@ fn log(status: StatusCode, took: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_request_and_nothing_else() {
+        async fn broken() {
+            panic!("canary")
+        }
+        let router = Router::new().route("/", get(broken)).layer(from_fn(envelope));
+        for _ in 0..2 {
+            let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = to_bytes(response.into_body(), 4096).await.unwrap();
+            let problem: api::ProblemDocument = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem.code, "internal");
+            assert!(!problem.detail.contains("canary"));
+        }
+    }
 
     #[test]
     fn a_request_id_is_taken_over_only_if_a_log_can_hold_it() {
