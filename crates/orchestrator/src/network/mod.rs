@@ -34,10 +34,11 @@ use std::sync::Arc;
 use model::{MacAddr, Subnet};
 use tokio::sync::Mutex;
 
-use crate::hands::{Hands, Link, LinkKind, Reply, Request};
+use crate::hands::{Family, Hands, Link, LinkKind, Reply, Request, Table};
 
 pub use config::NetworkConfig;
 pub use error::NetworkError;
+pub use resolvers::find as resolvers;
 pub use ruleset::{Ruleset, Sender};
 
 /// The network, set up.
@@ -397,8 +398,13 @@ impl Network {
                 first.get_or_insert(error);
             }
         };
-        note(restore_forwarding(&config, &*hands).await);
-        let names = links(&*hands).await.unwrap_or_default();
+        let restored = restore_forwarding(&config, &*hands).await;
+        // The mark that says how forwarding was is in that table, and is needed the next time.
+        let keeps_mark = |table: &Table| table.family == Family::Ip && restored.is_err();
+        let names = links(&*hands).await.unwrap_or_else(|error| {
+            note(Err(error));
+            Vec::new()
+        });
         let taps = taps::senders(&config, &names)
             .into_iter()
             .map(|sender| sender.tap);
@@ -408,7 +414,11 @@ impl Network {
         let removed = taps
             .chain(bridge.then(|| config.bridge.clone()))
             .map(|name| Request::RemoveLink { name });
-        let tables = config.tables().into_iter().map(Request::DeleteTable);
+        let tables = config
+            .tables()
+            .into_iter()
+            .filter(|table| !keeps_mark(table))
+            .map(Request::DeleteTable);
         let expelled = Request::ExpelBridge {
             bridge: config.bridge.clone(),
         };
@@ -421,6 +431,7 @@ impl Network {
                     .map_err(NetworkError::at("remove a part of the network")),
             );
         }
+        note(restored);
         first.map_or(Ok(()), Err)
     }
 }

@@ -9,8 +9,9 @@ const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
 /// More are ignored by the C library (`MAXNS`).
 const MOST: usize = 3;
 
-/// Those that were configured, else those of the host.
-pub(super) fn find(configured: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
+/// The name servers that VMs are told of: those that were configured, else those of the host. Empty where there are
+/// none.
+pub fn find(configured: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
     if !configured.is_empty() {
         return configured.to_vec();
     }

@@ -30,11 +30,6 @@ impl Run<'_> {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Whether it succeeds.
-    pub(super) async fn succeeds(&self) -> Result<bool, HandsError> {
-        Ok(self.finish().await?.status.success())
-    }
-
     async fn finish(&self) -> Result<Output, HandsError> {
         let failed = |source| HandsError::Run {
             program: self.program,
