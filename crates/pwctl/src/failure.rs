@@ -73,7 +73,8 @@ impl Failure {
             | Self::Key { .. }
             | Self::NoKey { .. }
             | Self::CurrentDirectory { .. }
-            | Self::Image { .. } => ExitCode::Usage,
+            | Self::Image { .. }
+            | Self::Usage { .. } => ExitCode::Usage,
             Self::VmFailed { reason, .. } => ExitCode::of_reason(api::ReasonCode::parse(&reason.code)),
             Self::NotFoundAnywhere { .. } => ExitCode::NotFound,
             Self::WrongTurn { .. }
