@@ -21,10 +21,15 @@ struct Last {
 }
 
 impl Heard {
-    /// Remembers the newest report of a host.
-    pub(crate) fn set(&self, host: HostId, order: (u64, u64), at: Timestamp) {
+    /// Remembers the newest report of a host. Gives whether it is the first since this control plane started.
+    pub(crate) fn set(&self, host: HostId, order: (u64, u64), at: Timestamp) -> bool {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.insert(host, Last { order, at });
+        heard.insert(host, Last { order, at }).is_none()
+    }
+
+    /// Whether a host was heard since this control plane started.
+    pub(crate) fn has(&self, host: HostId) -> bool {
+        self.last(host).is_some()
     }
 
     /// The order of a host's newest report, kept or only heard.

@@ -16,6 +16,7 @@ mod host;
 mod numbers;
 mod vms;
 
+use jiff::Timestamp;
 use store::{Host, Vm};
 use wire::host::HostReport;
 
@@ -34,8 +35,15 @@ impl Control {
         if !self.brings_nothing_new(report).await? {
             return self.report_keep(report).await;
         }
-        self.inner.heard.set(report.host, report.order(), self.now());
+        self.heard(report, self.now());
         Ok(())
+    }
+
+    /// Remembers that a host was heard. From the first time on it gets plans, see [`crate::plan`].
+    fn heard(&self, report: &HostReport, at: Timestamp) {
+        if self.inner.heard.set(report.host, report.order(), at) {
+            self.inner.due.add([report.host].into());
+        }
     }
 
     /// Whether keeping a report would change nothing but when the host was heard. Looked at outside of any change:
@@ -80,7 +88,7 @@ impl Control {
         }
         let heard_at = change.now;
         self.commit(change).await?;
-        self.inner.heard.set(report.host, report.order(), heard_at);
+        self.heard(report, heard_at);
         if !foreign {
             self.tell_stages(&vms, report);
         }

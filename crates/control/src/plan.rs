@@ -2,6 +2,9 @@
 //!
 //! The number is drawn in the transaction that reads the content; while that lasts nobody else writes. What a number
 //! stands for is remembered as a digest, so equal content keeps its number and a number never gets other content.
+//!
+//! A host is told nothing before it was heard once since this control plane started. Where the database was set back
+//! meanwhile, its report tells so before a number is drawn that the host could take for a later one of its own.
 
 use model::{Digest, HostId};
 use sha2::{Digest as _, Sha256};
@@ -11,8 +14,12 @@ use wire::host::{HostPlan, VmPlan};
 use crate::{Control, Error};
 
 impl Control {
-    /// Makes the plan of a host as of now and puts it on the bus; nothing for a host that is not known.
+    /// Makes the plan of a host as of now and puts it on the bus; nothing for a host that is not known or was
+    /// not heard yet.
     pub(crate) async fn plan_publish(&self, host: HostId) -> Result<(), Error> {
+        if !self.inner.heard.has(host) {
+            return Ok(());
+        }
         let Some(plan) = self.plan_make(host).await? else {
             return Ok(());
         };

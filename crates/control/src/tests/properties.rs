@@ -1,6 +1,8 @@
 //! Random histories. Whatever people do and however messages go astray: no number gets two contents, nothing is
 //! destroyed that nobody asked to go, and what is seen is what the newest report says.
 
+use std::path::Path;
+
 use model::{Phase, VmId};
 use proptest::prelude::*;
 use wire::host::{HostPlan, HostReport};
@@ -100,7 +102,10 @@ impl History {
                     drop(control.found_adopt(caller, &self.host.id.into(), vm, None).await);
                 }
             }
-            Step::Plan => self.plans.push(self.world.plan(self.host.id).await),
+            Step::Plan if control.inner.heard.has(self.host.id) => {
+                self.plans.push(self.world.plan(self.host.id).await);
+            }
+            Step::Plan => {}
             Step::Arrive(back) => {
                 if let Some(plan) = from_the_end(&self.plans, back) {
                     self.host.take(plan.clone());
@@ -143,6 +148,33 @@ impl History {
         }
     }
 
+    /// The database is set back to `backup`. Reports that are on their way are lost with the process.
+    async fn set_back(mut self, backup: &Path) -> Self {
+        self.world = self.world.restart(|path| copy(backup, path)).await;
+        self.world.forget_plans();
+        self.reports.clear();
+        self
+    }
+
+    /// Whatever the host holds is asked for or listed as found.
+    async fn nothing_is_lost(&self) {
+        let (control, caller) = (&self.world.control, &self.world.caller);
+        let found = control.host_found(caller, &self.host.id.into()).await.unwrap();
+        let asked = control.vm_list(caller).await.unwrap();
+        for (vm, held) in &self.host.held {
+            let is_found = found.iter().any(|found| found.vm == *vm);
+            let wish = asked.iter().find(|view| view.asked.id == *vm);
+            assert!(
+                is_found != wish.is_some(),
+                "{vm} is neither asked for nor found, or both"
+            );
+            assert!(
+                wish.is_none_or(|wish| wish.asked.body == held.body),
+                "{vm} is not as it is asked to be"
+            );
+        }
+    }
+
     /// When all messages arrive at last, what people see is what is.
     async fn comes_to_rest(&mut self) {
         for _ in 0..3 {
@@ -161,6 +193,10 @@ impl History {
             );
         }
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::copy(from, to).unwrap();
 }
 
 fn from_the_end<T>(list: &[T], back: u8) -> Option<&T> {
@@ -189,6 +225,37 @@ proptest! {
             }
             history.comes_to_rest().await;
             history.nothing_was_destroyed();
+        });
+    }
+
+    /// The same when the database is set back in the middle of it.
+    #[test]
+    fn a_database_set_back_destroys_nothing_and_loses_nothing(
+        before in prop::collection::vec(step(), 1..25),
+        lost in prop::collection::vec(step(), 1..25),
+        after in prop::collection::vec(step(), 1..25),
+    ) {
+        run(async {
+            let mut history = History::new().await;
+            for step in before {
+                history.happen(step).await;
+            }
+            let backup = history.world.directory.path().join("backup.db");
+            history.world = history.world.restart(|path| copy(path, &backup)).await;
+            for step in lost {
+                history.happen(step).await;
+            }
+            let mut history = history.set_back(&backup).await;
+            for step in after {
+                history.happen(step).await;
+                history.nothing_was_destroyed();
+            }
+            history.world.deliver(&history.host.report()).await;
+            for _ in 0..4 {
+                history.world.round(&mut history.host).await;
+            }
+            history.nothing_was_destroyed();
+            history.nothing_is_lost().await;
         });
     }
 
