@@ -1,5 +1,7 @@
 //! The host network, in network namespaces of the tests' own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may stop a test")]
+
 #[path = "support/namespace.rs"]
 mod namespace;
 #[path = "support/tap.rs"]

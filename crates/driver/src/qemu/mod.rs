@@ -20,16 +20,16 @@
 mod command_line;
 mod console;
 mod folder;
+mod judge;
 mod keeper;
 mod kvm;
 mod process;
 mod qmp;
+mod start;
 mod tsc;
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,8 +38,7 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 pub use command_line::{Environment, command_line};
 use folder::Folder;
-use keeper::{Keeper, State};
-use kvm::Finding;
+use keeper::Keeper;
 use process::Process;
 use tsc::Tsc;
 
@@ -110,42 +109,6 @@ impl Qemu {
             .clone()
     }
 
-    async fn verdict(&self) -> Result<&Verdict, DriverError> {
-        self.verdict.get_or_try_init(|| self.judge()).await
-    }
-
-    async fn judge(&self) -> Result<Verdict, DriverError> {
-        let vmm = self.version().await?;
-        let (accelerator, mut why) = match self.config.accelerator {
-            Some(chosen) => (chosen, "the configuration says so".to_owned()),
-            None => weigh(tokio::task::spawn_blocking(kvm::probe).await.ok()),
-        };
-        if accelerator == Accelerator::Software && !tsc::is_reliable() {
-            why.push_str("; this host's time-stamp counter is unsteady, so clocks of guests may be wrong");
-        }
-        Ok(Verdict {
-            accelerator,
-            why,
-            vmm,
-        })
-    }
-
-    async fn version(&self) -> Result<String, DriverError> {
-        let output = tokio::process::Command::new(&self.config.binary)
-            .arg("--version")
-            .output()
-            .await;
-        let output = output.map_err(|source| DriverError::Execute {
-            binary: self.config.binary.clone(),
-            source,
-        })?;
-        Ok(String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned())
-    }
-
     /// Fills the slot with the machine's process, if there is one that nobody keeps yet.
     fn adopt(&self, id: VmId, slot: &mut Option<Keeper>) {
         if slot.is_some() {
@@ -157,72 +120,6 @@ impl Qemu {
             None => Process::search(&folder),
         };
         *slot = process.map(|process| Keeper::take(process, folder));
-    }
-
-    /// Starts the VMM and waits until it answers.
-    async fn start(&self, spec: &MachineSpec, slot: &mut Option<Keeper>) -> Result<(), DriverError> {
-        let verdict = self.verdict().await?;
-        let tsc_khz = self.tsc.khz().await;
-        let folder = self.folder(spec.id);
-        let launched = self.launch(spec, &folder, verdict.accelerator, tsc_khz);
-        let process = launched.inspect_err(|_| clean_up(&folder))?;
-        let keeper = slot.insert(Keeper::take(process, folder.clone()));
-        let mut state = keeper.state();
-        let answered = state.wait_for(|state| *state != State::Starting);
-        let failure = match tokio::time::timeout(START_LIMIT, answered).await {
-            Ok(Ok(state)) => match &*state {
-                State::Starting | State::Running => return Ok(()),
-                State::Ended(exit) => DriverError::DidNotStart {
-                    id: spec.id,
-                    exit: exit.clone(),
-                    said: console::vmm_tail(&folder),
-                },
-            },
-            Ok(Err(_)) | Err(_) => DriverError::DidNotAnswer {
-                id: spec.id,
-                limit: START_LIMIT,
-            },
-        };
-        keeper.end(Duration::ZERO).await?;
-        *slot = None;
-        clean_up(&folder);
-        Err(failure)
-    }
-
-    fn launch(
-        &self,
-        spec: &MachineSpec,
-        folder: &Folder,
-        accelerator: Accelerator,
-        tsc_khz: u64,
-    ) -> Result<Process, DriverError> {
-        let refused = |source| DriverError::Spec { id: spec.id, source };
-        command_line::check(spec).map_err(refused)?;
-        folder.check().map_err(refused)?;
-        folder.create()?;
-        let sockets = [listen(folder.monitor())?, listen(folder.control())?];
-        let [monitor, control] = process::numbers(&sockets);
-        let console = folder.console();
-        let environment = Environment {
-            accelerator,
-            console: &console,
-            monitor,
-            control,
-            tsc_khz,
-        };
-        let mut command = Command::new(&self.config.binary);
-        command.args(command_line(spec, &environment));
-        let process =
-            Process::spawn(command, &folder.vmm_log(), sockets).map_err(|source| DriverError::Execute {
-                binary: self.config.binary.clone(),
-                source,
-            })?;
-        let recorded = process.record().and_then(|record| folder.write_record(record));
-        if let Err(error) = recorded {
-            process.kill()?;
-            return Err(error);
-        }
-        Ok(process)
     }
 
     /// Whose console this is, if it is one of ours.
@@ -250,48 +147,6 @@ impl Qemu {
         } else {
             Observation::Absent
         }
-    }
-}
-
-fn weigh(finding: Option<Finding>) -> (Accelerator, String) {
-    match finding {
-        Some(Finding::Runs) => (
-            Accelerator::Hardware,
-            "KVM ran a guest at the processor's own speed".to_owned(),
-        ),
-        Some(Finding::Interprets(took)) => (
-            Accelerator::Software,
-            format!(
-                "/dev/kvm is there, but it interprets guests instead of running them: 10,000 instructions took {:.1} ms, \
-                 and a processor takes microseconds",
-                took.as_secs_f64() * 1000.0
-            ),
-        ),
-        Some(Finding::Unusable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            (Accelerator::Software, "this host has no /dev/kvm".to_owned())
-        }
-        Some(Finding::Unusable { operation, source }) => (
-            Accelerator::Software,
-            format!("cannot {operation} /dev/kvm: {source}"),
-        ),
-        None => (
-            Accelerator::Software,
-            "the probe of /dev/kvm did not finish".to_owned(),
-        ),
-    }
-}
-
-fn listen(path: PathBuf) -> Result<UnixListener, DriverError> {
-    UnixListener::bind(&path).map_err(|source| DriverError::Folder {
-        operation: "listen on",
-        path,
-        source,
-    })
-}
-
-fn clean_up(folder: &Folder) {
-    if let Err(error) = folder.remove() {
-        tracing::warn!(vm.id = %folder.id, %error, "the folder of a machine that did not start is still there");
     }
 }
 

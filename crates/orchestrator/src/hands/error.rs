@@ -18,7 +18,7 @@ pub enum HandsError {
         subject: String,
         /// The kernel's answer.
         #[source]
-        source: rtnetlink::Error,
+        source: Box<rtnetlink::Error>,
     },
     /// An interface that should be there is not.
     #[error("there is no interface {0}")]

@@ -41,7 +41,7 @@ fn refused(operation: &'static str, subject: &str) -> impl FnOnce(rtnetlink::Err
     move |source| HandsError::Netlink {
         operation,
         subject,
-        source,
+        source: Box::new(source),
     }
 }
 
@@ -103,9 +103,12 @@ fn kind(infos: &[LinkInfo]) -> LinkKind {
 }
 
 fn name_of(message: &LinkMessage) -> Option<String> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.clone()),
-        _ => None,
+    message.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::IfName(name) = attribute {
+            Some(name.clone())
+        } else {
+            None
+        }
     })
 }
 
