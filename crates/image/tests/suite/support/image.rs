@@ -38,7 +38,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn pack(tar: &[u8], packing: Packing) -> (Vec<u8>, &'static str) {
     match packing {
-        // Some builders write a member per chunk, some a frame of their own that readers skip.
+        // Some builders write a member per chunk, some end with a frame that readers skip.
         Packing::Gzip => {
             let (start, end) = tar.split_at(tar.len() / 2);
             (
@@ -50,7 +50,7 @@ fn pack(tar: &[u8], packing: Packing) -> (Vec<u8>, &'static str) {
             let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
             let packed = zstd::encode_all(tar, 3).expect("memory");
             (
-                [&skipped[..], &packed, &skipped].concat(),
+                [&packed[..], &skipped].concat(),
                 "application/vnd.oci.image.layer.v1.tar+zstd",
             )
         }
