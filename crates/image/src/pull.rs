@@ -59,8 +59,12 @@ impl Pull {
     }
 
     pub(crate) async fn run(&self, progress: OnEvent<'_>) -> Result<Image, PullError> {
-        let source =
-            Source::of(&self.reference, &self.shared.http).map_err(|source| self.source_failed(source))?;
+        let reference = self.reference.clone();
+        // The first TLS connection reads the host's certificates.
+        let source = self
+            .blocking(move |shared| Source::of(&reference, &shared.http))
+            .await?;
+        let source = source.map_err(|source| self.source_failed(source))?;
         let architecture = self.shared.config.architecture;
         let found = source
             .find(architecture)
