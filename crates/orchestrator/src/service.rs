@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bus::Bus;
 use driver::{Driver, DriverError, Observation, Recovered};
-use image::Images;
-use model::{HostId, VmId};
+use image::{ImageSummary, Images};
+use model::{HeldImage, HostId, VmId};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wire::host::{HostPlan, HostReport, Refusal};
@@ -96,7 +96,12 @@ impl Orchestrator {
     }
 
     async fn begin(parts: Parts, suspend: bool) -> Result<Self, StartError> {
-        let Parts { config, driver, images, hands } = parts;
+        let Parts {
+            config,
+            driver,
+            images,
+            hands,
+        } = parts;
         let memory = Memory::open(&config.state)?;
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
@@ -106,7 +111,14 @@ impl Orchestrator {
         let recovered = driver.recover().await?;
         let network = Network::setup(config.network.clone(), hands).await?;
         let host = Arc::new(Host::new(config, memory, driver, images, network)?);
-        let mut this = Self { host, identity, plan, refusal: None, vms: BTreeMap::new(), reports: 0 };
+        let mut this = Self {
+            host,
+            identity,
+            plan,
+            refusal: None,
+            vms: BTreeMap::new(),
+            reports: 0,
+        };
         this.adopt(remembered, recovered, suspend);
         if !suspend {
             this.distribute().await;
@@ -166,7 +178,10 @@ impl Orchestrator {
                 Some(Observation::Absent) | None => Beginning::Absent,
             };
             tracing::info!(vm.id = %record.id, vm.name = %record.body.name, ?beginning, "found again");
-            self.vms.insert(record.id, VmTask::start(self.host.clone(), record, beginning, suspend));
+            self.vms.insert(
+                record.id,
+                VmTask::start(self.host.clone(), record, beginning, suspend),
+            );
         }
         for id in states.into_keys() {
             tracing::warn!(vm.id = %id, "a VMM runs of which this host has no memory; it is left alone");
@@ -184,7 +199,10 @@ impl Orchestrator {
             BootOutcome::Failed(model::Reason::lasting(
                 model::ReasonCode::StateDamaged,
                 format!("its folder on the host is damaged: {error}"),
-                format!("start it (pwctl start {0}) or remove it (pwctl rm {0})", body.name),
+                format!(
+                    "start it (pwctl start {0}) or remove it (pwctl rm {0})",
+                    body.name
+                ),
             ))
         };
         let disk = self.host.memory.vm_folder(id).join("upper.ext4").exists();
@@ -201,11 +219,18 @@ impl Orchestrator {
         let plan = match HostPlan::decode(bytes) {
             Ok(plan) => plan,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a plan cannot be read; the last one stands");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a plan cannot be read; the last one stands"
+                );
                 return;
             }
         };
-        let held = self.vms.iter().map(|(&id, vm)| (id, vm.view.borrow().accepted)).collect();
+        let held = self
+            .vms
+            .iter()
+            .map(|(&id, vm)| (id, vm.view.borrow().accepted))
+            .collect();
         let standing = Standing {
             host: self.identity.host,
             installation: self.identity.installation,
@@ -214,14 +239,22 @@ impl Orchestrator {
         };
         match judge(&plan, standing) {
             Err(refusal) => {
-                tracing::warn!(plan = refusal.plan, code = refusal.code.as_str(), "{}", refusal.message);
+                tracing::warn!(
+                    plan = refusal.plan,
+                    code = refusal.code.as_str(),
+                    "{}",
+                    refusal.message
+                );
                 self.refusal = Some(refusal);
             }
             Ok(Verdict::AsHeld) => self.refusal = None,
             Ok(Verdict::Accept) => match self.accept(plan) {
                 Ok(()) => self.distribute().await,
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "a plan cannot be written down; it waits");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "a plan cannot be written down; it waits"
+                    );
                 }
             },
         }
@@ -229,7 +262,10 @@ impl Orchestrator {
 
     fn accept(&mut self, plan: HostPlan) -> Result<(), FileError> {
         if self.identity.installation.is_none() {
-            let identity = Identity { installation: Some(plan.installation), ..self.identity.clone() };
+            let identity = Identity {
+                installation: Some(plan.installation),
+                ..self.identity.clone()
+            };
             self.host.memory.identity_write(&identity)?;
             self.identity = identity;
         }
@@ -245,7 +281,10 @@ impl Orchestrator {
         self.drop_ended();
         let Some(plan) = &self.plan else { return };
         for vm in &plan.vms {
-            let gone = self.host.removed(vm.id).is_some_and(|removed| removed >= vm.placement);
+            let gone = self
+                .host
+                .removed(vm.id)
+                .is_some_and(|removed| removed >= vm.placement);
             match (self.vms.get(&vm.id), &vm.body) {
                 (Some(handle), body) => handle.wish(Wish {
                     placement: vm.placement,
@@ -271,19 +310,27 @@ impl Orchestrator {
     }
 
     fn drop_ended(&mut self) {
-        self.vms.retain(|_, vm| vm.view.borrow().phase != model::Phase::Gone);
+        self.vms
+            .retain(|_, vm| vm.view.borrow().phase != model::Phase::Gone);
     }
 
     async fn report(&mut self, bus: &Bus) {
         self.drop_ended();
         self.reports += 1;
-        let views = self.vms.iter().map(|(&id, vm)| (id, vm.view.borrow().clone())).collect();
+        let views = self
+            .vms
+            .iter()
+            .map(|(&id, vm)| (id, vm.view.borrow().clone()))
+            .collect();
         let images = self.host.images.clone();
         let held = tokio::task::spawn_blocking(move || images.list()).await;
         let images = match held {
-            Ok(Ok(images)) => Some(images.into_iter().map(Into::into).collect()),
+            Ok(Ok(images)) => Some(images.into_iter().map(held_image).collect()),
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the cached images cannot be listed");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the cached images cannot be listed"
+                );
                 None
             }
             Err(_) => None,
@@ -303,7 +350,10 @@ impl Orchestrator {
             features: Some(crate::FEATURES.to_vec()),
         };
         if let Err(error) = bus.publish_report(self.identity.host, report.encode()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a report is lost; the next one says the same");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a report is lost; the next one says the same"
+            );
         }
     }
 
@@ -322,8 +372,19 @@ impl Orchestrator {
         let images = self.host.images.clone();
         let swept = tokio::task::spawn_blocking(move || images.sweep()).await;
         if let Ok(Err(error)) = swept {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the image cache cannot be swept");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the image cache cannot be swept"
+            );
         }
+    }
+}
+
+fn held_image(image: ImageSummary) -> HeldImage {
+    HeldImage {
+        digest: image.digest,
+        references: image.references,
+        size_bytes: image.size.bytes(),
     }
 }
 

@@ -42,7 +42,13 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitCode, Rol
     let (acceleration, hypervisor) = hypervisor(settings).await;
     let mut findings = vec![root(), hypervisor, bundle(settings)];
     findings.extend(PROGRAMS.iter().map(program));
-    findings.extend([tun(), network(settings), resolvers(settings), disk(settings), api(settings)]);
+    findings.extend([
+        tun(),
+        network(settings),
+        resolvers(settings),
+        disk(settings),
+        api(settings),
+    ]);
     let report = Report {
         ok: findings.iter().all(|finding| finding.ok),
         version: env!("CARGO_PKG_VERSION"),
@@ -54,7 +60,11 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitCode, Rol
     } else {
         print(&report);
     }
-    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn print(report: &Report) {
@@ -69,15 +79,30 @@ fn print(report: &Report) {
 }
 
 fn well(what: &'static str, found: impl Into<String>) -> Finding {
-    Finding { what, ok: true, found: found.into(), mend: None }
+    Finding {
+        what,
+        ok: true,
+        found: found.into(),
+        mend: None,
+    }
 }
 
 fn missing(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding { what, ok: false, found: found.into(), mend: Some(mend.into()) }
+    Finding {
+        what,
+        ok: false,
+        found: found.into(),
+        mend: Some(mend.into()),
+    }
 }
 
 fn note(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding { what, ok: true, found: found.into(), mend: Some(mend.into()) }
+    Finding {
+        what,
+        ok: true,
+        found: found.into(),
+        mend: Some(mend.into()),
+    }
 }
 
 fn root() -> Finding {
@@ -108,7 +133,11 @@ async fn hypervisor(settings: &Settings) -> (String, Finding) {
         }
         Err(error) => (
             "nothing yet".to_owned(),
-            missing("hypervisor", error.to_string(), "apt-get install --no-install-recommends qemu-system-x86"),
+            missing(
+                "hypervisor",
+                error.to_string(),
+                "apt-get install --no-install-recommends qemu-system-x86",
+            ),
         ),
     }
 }
@@ -118,8 +147,16 @@ fn bundle(settings: &Settings) -> Finding {
         Some(files) => well("guest kernel", files.vmlinux.display().to_string()),
         None => {
             let places = parts::bundle_places(settings);
-            let places = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ");
-            missing("guest kernel", format!("there is none in {places}"), "make bundle, and --bundle target/bundle")
+            let places = places
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ");
+            missing(
+                "guest kernel",
+                format!("there is none in {places}"),
+                "make bundle, and --bundle target/bundle",
+            )
         }
     }
 }
@@ -132,15 +169,30 @@ struct Program {
 }
 
 const PROGRAMS: [Program; 3] = [
-    Program { name: "nft", package: "nftables", purpose: "the VMs' firewall" },
-    Program { name: "mke2fs", package: "e2fsprogs", purpose: "the VMs' disks" },
-    Program { name: "ssh", package: "openssh-client", purpose: "signing in to VMs" },
+    Program {
+        name: "nft",
+        package: "nftables",
+        purpose: "the VMs' firewall",
+    },
+    Program {
+        name: "mke2fs",
+        package: "e2fsprogs",
+        purpose: "the VMs' disks",
+    },
+    Program {
+        name: "ssh",
+        package: "openssh-client",
+        purpose: "signing in to VMs",
+    },
 ];
 
 fn program(program: &Program) -> Finding {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
-    match places.map(|place| place.join(program.name)).find(|file| file.is_file()) {
+    match places
+        .map(|place| place.join(program.name))
+        .find(|file| file.is_file())
+    {
         Some(file) => well(program.name, file.display().to_string()),
         None => missing(
             program.name,
@@ -161,9 +213,15 @@ fn tun() -> Finding {
 fn network(settings: &Settings) -> Finding {
     let bridge = Path::new("/sys/class/net").join(&settings.bridge);
     if bridge.exists() {
-        well("network", format!("{} is there, for {}", settings.bridge, settings.subnet))
+        well(
+            "network",
+            format!("{} is there, for {}", settings.bridge, settings.subnet),
+        )
     } else {
-        let found = format!("{} is not there yet; pitwall up makes it, for {}", settings.bridge, settings.subnet);
+        let found = format!(
+            "{} is not there yet; pitwall up makes it, for {}",
+            settings.bridge, settings.subnet
+        );
         note("network", found, "pitwall orchestrator --setup")
     }
 }
@@ -175,7 +233,14 @@ fn resolvers(settings: &Settings) -> Finding {
             "this host has no name server that VMs could use, so names do not resolve in them",
             "pitwall up --resolver ADDRESS",
         ),
-        found => well("resolvers", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+        found => well(
+            "resolvers",
+            found
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
     }
 }
 
@@ -183,7 +248,11 @@ fn resolvers(settings: &Settings) -> Finding {
 const LITTLE_DISK: u64 = 2 << 30;
 
 fn disk(settings: &Settings) -> Finding {
-    let place = settings.state.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"));
+    let place = settings
+        .state
+        .ancestors()
+        .find(|place| place.exists())
+        .unwrap_or(Path::new("/"));
     match nix::sys::statvfs::statvfs(place) {
         Ok(disk) => {
             let free = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
@@ -194,7 +263,11 @@ fn disk(settings: &Settings) -> Finding {
                 well("disk", found)
             }
         }
-        Err(error) => missing("disk", format!("{} cannot be looked at: {error}", place.display()), "--state DIR"),
+        Err(error) => missing(
+            "disk",
+            format!("{} cannot be looked at: {error}", place.display()),
+            "--state DIR",
+        ),
     }
 }
 
@@ -202,6 +275,10 @@ fn api(settings: &Settings) -> Finding {
     if TcpStream::connect_timeout(&settings.listen, Duration::from_secs(1)).is_ok() {
         well("api", format!("answers on {}", settings.listen))
     } else {
-        note("api", format!("nothing listens on {}; pitwall is not up", settings.listen), "make up, or pitwall up")
+        note(
+            "api",
+            format!("nothing listens on {}; pitwall is not up", settings.listen),
+            "make up, or pitwall up",
+        )
     }
 }

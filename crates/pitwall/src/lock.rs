@@ -23,16 +23,25 @@ pub(crate) enum LockError {
     Held { pid: i32 },
     #[error("failed to end the running pitwall, process id {pid}")]
     Signal { pid: i32, source: nix::Error },
-    #[error("the running pitwall, process id {pid}, does not end within {seconds} s; look at its log, or: kill -9 {pid}")]
+    #[error(
+        "the running pitwall, process id {pid}, does not end within {seconds} s; look at its log, or: kill -9 {pid}"
+    )]
     Stuck { pid: i32, seconds: u64 },
 }
 
 impl Lock {
     /// Takes the lock, or says who holds it.
     pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
-        let opened = |source| LockError::Open { path: path.to_owned(), source };
+        let opened = |source| LockError::Open {
+            path: path.to_owned(),
+            source,
+        };
         if let Some(directory) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(opened)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(directory)
+                .map_err(opened)?;
         }
         let file = OpenOptions::new()
             .read(true)
@@ -44,7 +53,11 @@ impl Lock {
             .map_err(opened)?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
-            Err((mut file, nix::Error::EWOULDBLOCK)) => return Err(LockError::Held { pid: holder(&mut file) }),
+            Err((mut file, nix::Error::EWOULDBLOCK)) => {
+                return Err(LockError::Held {
+                    pid: holder(&mut file),
+                });
+            }
             Err((_, error)) => return Err(opened(error.into())),
         };
         let write = |file: &mut File| -> io::Result<()> {
@@ -63,12 +76,21 @@ impl Lock {
         loop {
             match Self::take(path) {
                 Err(LockError::Held { pid }) if Instant::now() >= deadline => {
-                    return Err(LockError::Stuck { pid, seconds: patience.as_secs() });
+                    return Err(LockError::Stuck {
+                        pid,
+                        seconds: patience.as_secs(),
+                    });
                 }
                 Err(LockError::Held { pid }) => {
                     if pid > 0 && told != Some(pid) {
                         kill(Pid::from_raw(pid), Signal::SIGTERM)
-                            .or_else(|error| if error == nix::Error::ESRCH { Ok(()) } else { Err(error) })
+                            .or_else(|error| {
+                                if error == nix::Error::ESRCH {
+                                    Ok(())
+                                } else {
+                                    Err(error)
+                                }
+                            })
                             .map_err(|source| LockError::Signal { pid, source })?;
                         told = Some(pid);
                     }

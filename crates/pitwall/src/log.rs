@@ -11,10 +11,14 @@ use crate::roles::RoleError;
 /// Starts logging to standard error.
 pub(crate) fn start(settings: &Settings) -> Result<(), RoleError> {
     let filter = EnvFilter::try_new(&settings.log_filter).map_err(RoleError::LogFilter)?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Json => logger.json().init(),
-        LogFormat::Pretty => logger.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Pretty => logger
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
     }
     Ok(())
 }

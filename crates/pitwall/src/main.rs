@@ -54,23 +54,25 @@ enum Role {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = Settings::load(&cli.flags, &machine_name()).map_err(roles::RoleError::from).and_then(|settings| {
-        log::start(&settings)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(roles::RoleError::Runtime)?;
-        runtime.block_on(async {
-            match cli.role {
-                Role::Up => roles::up(settings).await,
-                Role::Orchestrator { setup: true } => roles::orchestrator_setup(settings).await,
-                Role::Orchestrator { setup: false } => roles::orchestrator(settings).await,
-                Role::Down => roles::down(settings).await,
-                Role::Doctor { json } => doctor::run(&settings, json).await,
-            }
-        })
-    });
+    let done = Settings::load(&cli.flags, &machine_name())
+        .map_err(roles::RoleError::from)
+        .and_then(|settings| {
+            log::start(&settings)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .map_err(roles::RoleError::Runtime)?;
+            runtime.block_on(async {
+                match cli.role {
+                    Role::Up => roles::up(settings).await,
+                    Role::Orchestrator { setup: true } => roles::orchestrator_setup(settings).await,
+                    Role::Orchestrator { setup: false } => roles::orchestrator(settings).await,
+                    Role::Down => roles::down(settings).await,
+                    Role::Doctor { json } => doctor::run(&settings, json).await,
+                }
+            })
+        });
     match done {
         Ok(code) => code,
         Err(error) => {
@@ -81,5 +83,8 @@ fn main() -> ExitCode {
 }
 
 fn machine_name() -> String {
-    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default()
 }

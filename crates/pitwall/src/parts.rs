@@ -28,7 +28,11 @@ pub(crate) fn qemu(settings: &Settings) -> Arc<Qemu> {
         Accelerator::Kvm => Some(driver::Accelerator::Hardware),
         Accelerator::Tcg => Some(driver::Accelerator::Software),
     };
-    Arc::new(Qemu::new(Config { accelerator, runtime_dir: settings.run.join("vms"), ..Config::default() }))
+    Arc::new(Qemu::new(Config {
+        accelerator,
+        runtime_dir: settings.run.join("vms"),
+        ..Config::default()
+    }))
 }
 
 /// Everything that an orchestrator is made of.
@@ -57,7 +61,12 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
         report_every: REPORT_EVERY,
         retry_after: RETRY_AFTER,
     };
-    Ok(Parts { config, driver, images, hands: Arc::new(RootHands) })
+    Ok(Parts {
+        config,
+        driver,
+        images,
+        hands: Arc::new(RootHands),
+    })
 }
 
 /// The settings of the host network.
@@ -85,10 +94,16 @@ pub(crate) fn bundle(settings: &Settings) -> Option<KernelFiles> {
 /// Where the bundle is looked for.
 pub(crate) fn bundle_places(settings: &Settings) -> Vec<PathBuf> {
     if let Some(named) = &settings.host.bundle {
-        return vec![named.clone()];
+        // VMMs work in another directory.
+        return vec![std::path::absolute(named).unwrap_or_else(|_| named.clone())];
     }
-    let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(|dir| dir.join("bundle")));
-    beside.into_iter().chain([PathBuf::from("/usr/local/lib/pitwall")]).collect()
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|program| program.parent().map(|dir| dir.join("bundle")));
+    beside
+        .into_iter()
+        .chain([PathBuf::from("/usr/local/lib/pitwall")])
+        .collect()
 }
 
 /// Makes a directory that others may pass through but not write to.
@@ -98,18 +113,25 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), RoleError> {
         .recursive(true)
         .mode(0o755)
         .create(path)
-        .map_err(|source| RoleError::Directory { path: path.to_owned(), source })
+        .map_err(|source| RoleError::Directory {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// What the host offers: its processors and its disk several times over, as they are rarely all in use, and most
 /// of its memory once.
 pub(crate) fn capacity(settings: &Settings) -> Result<Capacity, RoleError> {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let disk = nix::sys::statvfs::statvfs(&settings.state)
-        .map_err(|error| RoleError::Directory { path: settings.state.clone(), source: error.into() })?;
+    let disk = nix::sys::statvfs::statvfs(&settings.state).map_err(|error| RoleError::Directory {
+        path: settings.state.clone(),
+        source: error.into(),
+    })?;
     let disk_bytes = u64::from(disk.blocks()) * u64::from(disk.fragment_size());
     Ok(Capacity {
-        cpus: u32::try_from(cpus).unwrap_or(u32::MAX).saturating_mul(settings.host.cpu_overcommit),
+        cpus: u32::try_from(cpus)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(settings.host.cpu_overcommit),
         memory_bytes: memory_bytes()? / 100 * settings.host.memory_percent,
         disk_bytes: disk_bytes.saturating_mul(settings.host.disk_overcommit),
     })
@@ -118,7 +140,17 @@ pub(crate) fn capacity(settings: &Settings) -> Result<Capacity, RoleError> {
 /// `MemTotal` of proc(5), in bytes.
 fn memory_bytes() -> Result<u64, RoleError> {
     let path = Path::new("/proc/meminfo");
-    let text = fs::read_to_string(path).map_err(|source| RoleError::Directory { path: path.into(), source })?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let text = fs::read_to_string(path).map_err(|source| RoleError::Directory {
+        path: path.into(),
+        source,
+    })?;
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
     Ok(kib.unwrap_or_default() * 1024)
 }

@@ -39,13 +39,25 @@ impl Cloud {
     /// Something cannot start.
     pub async fn start(hosts: usize) -> Result<Self, Fault> {
         let bus = Bus::in_process();
-        let mut cloud = Self { hosts: Vec::new(), bus: bus.clone(), state: tempfile::tempdir()?, running: None };
+        let mut cloud = Self {
+            hosts: Vec::new(),
+            bus: bus.clone(),
+            state: tempfile::tempdir()?,
+            running: None,
+        };
         cloud.begin().await?;
         for index in 0..hosts {
-            cloud.hosts.push(SimHost::start(&format!("host-{index}"), bus.clone()).await?);
+            cloud
+                .hosts
+                .push(SimHost::start(&format!("host-{index}"), bus.clone()).await?);
         }
         let client = cloud.client()?.clone();
-        crate::until("all hosts are known", || client.host_list(), |known| known.items.len() == hosts).await?;
+        crate::until(
+            "all hosts are known",
+            || client.host_list(),
+            |known| known.items.len() == hosts,
+        )
+        .await?;
         Ok(cloud)
     }
 
@@ -77,13 +89,24 @@ impl Cloud {
             let (control, shutdown) = (control.clone(), shutdown.clone());
             tokio::spawn(async move { server::serve(listener, control, shutdown.cancelled()).await })
         };
-        self.running = Some(Running { store, client, shutdown, tasks: vec![reconcilers, server] });
+        self.running = Some(Running {
+            store,
+            client,
+            shutdown,
+            tasks: vec![reconcilers, server],
+        });
         Ok(())
     }
 
     /// Ends the control plane; the hosts go on.
     pub async fn end(&mut self) {
-        if let Some(Running { store, shutdown, tasks, .. }) = self.running.take() {
+        if let Some(Running {
+            store,
+            shutdown,
+            tasks,
+            ..
+        }) = self.running.take()
+        {
             shutdown.cancel();
             for task in tasks {
                 // A task that panicked has failed its test already.
@@ -98,7 +121,10 @@ impl Cloud {
     /// # Errors
     /// The control plane is not running.
     pub fn client(&self) -> Result<&Client, Fault> {
-        self.running.as_ref().map(|running| &running.client).ok_or_else(|| "control is not running".into())
+        self.running
+            .as_ref()
+            .map(|running| &running.client)
+            .ok_or_else(|| "control is not running".into())
     }
 
     /// The database's file, to be copied and put back by a test while control is ended.

@@ -56,11 +56,19 @@ fn answers(frame: &HostFrame) -> Vec<GuestFrame> {
                 login: "root".to_owned(),
                 host_keys: host_key(config.ssh.host_key.as_pem()),
             };
-            let stage = GuestFrame::Stage { name: "ssh".to_owned(), at: Duration::from_millis(1) };
+            let stage = GuestFrame::Stage {
+                name: "ssh".to_owned(),
+                at: Duration::from_millis(1),
+            };
             vec![stage, GuestFrame::Ready(ready)]
         }
         HostFrame::Stop { .. } => {
-            vec![GuestFrame::Stopping, GuestFrame::PoweredOff { kind: PowerOffKind::Off }]
+            vec![
+                GuestFrame::Stopping,
+                GuestFrame::PoweredOff {
+                    kind: PowerOffKind::Off,
+                },
+            ]
         }
         HostFrame::Ping { n } => vec![GuestFrame::Pong { n: *n }],
     }
@@ -68,5 +76,7 @@ fn answers(frame: &HostFrame) -> Vec<GuestFrame> {
 
 fn host_key(pem: &str) -> Vec<String> {
     let key = ssh_key::PrivateKey::from_openssh(pem).ok();
-    key.and_then(|key| key.public_key().to_openssh().ok()).into_iter().collect()
+    key.and_then(|key| key.public_key().to_openssh().ok())
+        .into_iter()
+        .collect()
 }

@@ -52,14 +52,24 @@ impl SimHost {
     /// # Errors
     /// It cannot start.
     pub async fn begin(&mut self) -> Result<(), Fault> {
-        let network = NetworkConfig { outbound: Some("out0".into()), ..NetworkConfig::default() };
+        let network = NetworkConfig {
+            outbound: Some("out0".into()),
+            ..NetworkConfig::default()
+        };
         let config = Config {
             state: self.state.path().to_owned(),
             name: self.name.parse()?,
             version: "test".to_owned(),
             kernel: None,
-            network: NetworkConfig { subnet: Subnet::DEFAULT, ..network },
-            capacity: Capacity { cpus: 64, memory_bytes: 64 << 30, disk_bytes: 1 << 40 },
+            network: NetworkConfig {
+                subnet: Subnet::DEFAULT,
+                ..network
+            },
+            capacity: Capacity {
+                cpus: 64,
+                memory_bytes: 64 << 30,
+                disk_bytes: 1 << 40,
+            },
             boot_deadline: Duration::from_secs(20),
             stop_grace: Duration::from_millis(200),
             report_every: Duration::from_millis(200),
@@ -67,7 +77,12 @@ impl SimHost {
         };
         let images = Images::open(image::Config::new(self.state.path().join("images")))?;
         let driver = Arc::new(self.sim.clone());
-        let parts = Parts { config, driver, images, hands: self.hands.clone() };
+        let parts = Parts {
+            config,
+            driver,
+            images,
+            hands: self.hands.clone(),
+        };
         let agent = Orchestrator::start(parts).await?;
         self.id = Some(agent.id());
         let shutdown = CancellationToken::new();

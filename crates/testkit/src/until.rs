@@ -22,7 +22,9 @@ pub async fn until<T: Debug, F: Future<Output = Result<T, E>>, E: Debug>(
         let seen = look().await;
         match seen {
             Ok(value) if holds(&value) => return Ok(value),
-            seen if Instant::now() >= deadline => return Err(format!("not in time: {what}; last seen: {seen:?}").into()),
+            seen if Instant::now() >= deadline => {
+                return Err(format!("not in time: {what}; last seen: {seen:?}").into());
+            }
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }

@@ -13,11 +13,7 @@ pub mod host;
 
 /// The structs generated from the `.proto` files. Nobody outside this crate sees them.
 mod proto {
-    #[expect(
-        missing_docs,
-        unreachable_pub,
-        reason = "generated; the .proto file holds the words"
-    )]
+    #[expect(unreachable_pub, reason = "generated; the .proto file holds the words")]
     pub(crate) mod host {
         include!(concat!(env!("OUT_DIR"), "/pitwall.host.v1.rs"));
     }

@@ -1,7 +1,7 @@
 //! Why a step failed, and what people read then.
 
 use driver::{DriverError, Exit};
-use image::PullError;
+use image::{CacheError, PullError};
 use model::{Feature, Reason, ReasonCode, VmName};
 
 use crate::disk::{DiskError, disk_full};
@@ -17,6 +17,8 @@ pub(crate) enum StepError {
     Memory(#[from] FileError),
     #[error("failed to get the image")]
     Image(#[source] PullError),
+    #[error("failed to look into the image cache")]
+    Cache(#[from] CacheError),
     #[error("the image {0} is not in the host's cache any more")]
     ImageLost(model::Digest),
     #[error("failed to make the disk")]
@@ -38,7 +40,11 @@ pub(crate) enum StepError {
     #[error("the guest failed: {code}")]
     Guest { code: String, message: String },
     #[error("the guest did not accept SSH in time")]
-    BootTimeout { seconds: u64, stage: Option<String>, console: String },
+    BootTimeout {
+        seconds: u64,
+        stage: Option<String>,
+        console: String,
+    },
     #[error("a background task of the host ended early")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -54,6 +60,11 @@ impl StepError {
             ),
             Self::Memory(error) => memory_reason(error),
             Self::Image(error) => error.reason(),
+            Self::Cache(error) => Reason::passing(
+                ReasonCode::HostFailed,
+                format!("the image cache cannot be read: {error}"),
+                "look at the host's disk and at the log of pitwall; it is tried again by itself",
+            ),
             Self::ImageLost(digest) => Reason::lasting(
                 ReasonCode::ImageNotFound,
                 format!("the image {digest} is not in the host's cache any more"),
@@ -88,11 +99,18 @@ impl StepError {
                 format!("its init reports {code}: {message}"),
                 format!("try another image, or try again: pwctl start {name}"),
             ),
-            Self::BootTimeout { seconds, stage, console } => {
+            Self::BootTimeout {
+                seconds,
+                stage,
+                console,
+            } => {
                 let stage = stage.as_deref().unwrap_or("the kernel");
                 Reason::lasting(
                     ReasonCode::BootTimeout,
-                    format!("it did not accept SSH within {seconds} s; it came as far as {stage}{}", last(console)),
+                    format!(
+                        "it did not accept SSH within {seconds} s; it came as far as {stage}{}",
+                        last(console)
+                    ),
                     format!("try again: pwctl start {name}; a busy host may need a longer boot_deadline"),
                 )
             }
@@ -119,7 +137,11 @@ fn memory_reason(error: &FileError) -> Reason {
         FileError::Damaged { .. } => ReasonCode::StateDamaged,
         FileError::Write { .. } | FileError::Read { .. } | FileError::Remove { .. } => ReasonCode::HostFailed,
     };
-    Reason::passing(code, error.to_string(), "look at the host's disk; it is tried again by itself")
+    Reason::passing(
+        code,
+        error.to_string(),
+        "look at the host's disk; it is tried again by itself",
+    )
 }
 
 /// The reason of a VM whose VMM ended although nobody wanted it to.
@@ -138,7 +160,11 @@ pub(crate) fn vmm_died(name: &VmName, exit: &Exit) -> Reason {
 
 /// The last lines of a console, as the end of a sentence.
 fn last(console: &str) -> String {
-    let lines: Vec<_> = console.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<_> = console
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let from = lines.len().saturating_sub(3);
     match lines.get(from..) {
         Some(lines) if !lines.is_empty() => format!("; the console's last lines: {}", lines.join(" / ")),
@@ -152,9 +178,17 @@ mod tests {
 
     #[test]
     fn a_death_names_signal_or_status_and_the_console() {
-        let exit = Exit { status: None, signal: Some(9), at_guests_wish: false, console_tail: "a\n\nb\n".into() };
+        let exit = Exit {
+            status: None,
+            signal: Some(9),
+            at_guests_wish: false,
+            console_tail: "a\n\nb\n".into(),
+        };
         let reason = vmm_died(&"web".parse().unwrap(), &exit);
-        assert_eq!(reason.message, "its virtual machine monitor was ended by signal 9; the console's last lines: a / b");
+        assert_eq!(
+            reason.message,
+            "its virtual machine monitor was ended by signal 9; the console's last lines: a / b"
+        );
         assert!(reason.hint.ends_with("pwctl start web"));
     }
 }

@@ -59,11 +59,6 @@ impl VmHandle {
             changed
         });
     }
-
-    /// Has the VM ended in order, to be begun again at the next start.
-    pub(crate) fn suspend(&self) {
-        self.wishes.send_modify(|wish| wish.suspend = true);
-    }
 }
 
 /// How a VM was found when its task starts.
@@ -90,6 +85,8 @@ pub(crate) struct VmTask {
     attempts: u32,
     /// The record stands in the host's memory.
     written: bool,
+    /// The VMM was started by an earlier orchestrator, so its guest may be up without having said so to this one.
+    adopted: bool,
 }
 
 /// Why a resting task goes on.
@@ -112,7 +109,10 @@ impl VmTask {
         };
         let (wishes, wishes_receiver) = watch::channel(wish);
         let (view, view_receiver) = watch::channel(VmView::of_record(&host, &record));
-        let actual = Actual { running: matches!(beginning, Beginning::Running), ..Actual::default() };
+        let actual = Actual {
+            running: matches!(beginning, Beginning::Running),
+            ..Actual::default()
+        };
         let task = Self {
             host,
             record,
@@ -122,9 +122,14 @@ impl VmTask {
             guest: None,
             attempts: 0,
             written: !matches!(beginning, Beginning::New),
+            adopted: actual.running,
         };
         let task = tokio::spawn(task.run(beginning));
-        VmHandle { wishes, view: view_receiver, task }
+        VmHandle {
+            wishes,
+            view: view_receiver,
+            task,
+        }
     }
 
     #[tracing::instrument(name = "vm", skip_all, fields(vm.id = %self.record.id, vm.name = %self.record.body.name))]
@@ -190,7 +195,9 @@ impl VmTask {
     fn settle(&self) {
         let phase = match &self.record.outcome {
             BootOutcome::Begun => Phase::Running,
-            BootOutcome::Off if self.record.boot == 0 && self.record.body.power == Power::On => Phase::Accepted,
+            BootOutcome::Off if self.record.boot == 0 && self.record.body.power == Power::On => {
+                Phase::Accepted
+            }
             BootOutcome::Off => Phase::Stopped,
             BootOutcome::Failed(_) => Phase::Failed,
         };
@@ -242,15 +249,24 @@ impl VmTask {
             None => BootOutcome::Failed(failure::vmm_died(&self.record.body.name, &exit)),
         };
         tracing::info!(?outcome, "the VMM ended");
-        self.actual = Actual { running: false, attached: self.actual.attached, ready: None };
+        self.actual = Actual {
+            running: false,
+            attached: self.actual.attached,
+            ready: None,
+        };
         if let Err(error) = self.unmake_runtime().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "traces of the ended VMM stay for the sweep");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "traces of the ended VMM stay for the sweep"
+            );
         }
         self.record_outcome(outcome);
     }
 
     fn guest_spoke(&mut self) {
-        let Some(state) = self.guest.as_ref().map(GuestLink::state) else { return };
+        let Some(state) = self.guest.as_ref().map(GuestLink::state) else {
+            return;
+        };
         self.actual.ready = state.ready.as_ref().map(|ready| ready.config_revision);
         self.show_guest(&state);
     }
@@ -261,7 +277,11 @@ impl VmTask {
             return self.ended(exit).await;
         }
         let reason = error.reason(&self.record.body.name);
-        tracing::warn!(error = &error as &dyn std::error::Error, reason = reason.code.as_str(), "a step failed");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            reason = reason.code.as_str(),
+            "a step failed"
+        );
         self.attempts = self.attempts.saturating_add(1);
         if reason.retry == Retry::Later || self.record.remove {
             let pause = self.host.config.retry_after * (1 << self.attempts.min(6).saturating_sub(1));
@@ -279,7 +299,11 @@ impl VmTask {
 
     fn fail_for_now(&self, reason: Reason) {
         self.show(|view, record| {
-            view.phase = if record.remove { Phase::Removing } else { Phase::Failed };
+            view.phase = if record.remove {
+                Phase::Removing
+            } else {
+                Phase::Failed
+            };
             view.reason = Some(reason);
             view.stage = None;
         });
@@ -291,7 +315,10 @@ impl VmTask {
             return;
         }
         if let Err(error) = self.host.memory.vm_write(&self.record) {
-            tracing::error!(error = &error as &dyn std::error::Error, "the outcome of the boot is not written down");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the outcome of the boot is not written down"
+            );
         }
     }
 
@@ -302,7 +329,10 @@ impl VmTask {
             self.stop_guest().await;
         }
         if let Err(error) = self.unmake_runtime().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the VM's run-time traces stay");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the VM's run-time traces stay"
+            );
         }
     }
 

@@ -20,6 +20,9 @@ use crate::undo::Undo;
 /// How long a VMM may take to end after it was told to, before it is killed.
 const VMM_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a guest that was taken over may take to answer; it is up already, so this is a round trip.
+const GUEST_ANSWER: Duration = Duration::from_secs(5);
+
 /// What the guest has beyond its own grace before its VMM is ended: unmounting and powering off.
 const POWER_OFF_MARGIN: Duration = Duration::from_secs(5);
 
@@ -66,7 +69,10 @@ impl VmTask {
         let before = self.actual;
         undo.unwind().await;
         if let Ok(driver::Observation::Absent) = self.host.driver.observe(self.id()).await {
-            self.actual = Actual { attached: before.attached && before.running, ..Actual::default() };
+            self.actual = Actual {
+                attached: before.attached && before.running,
+                ..Actual::default()
+            };
             self.guest = None;
         }
     }
@@ -95,7 +101,12 @@ impl VmTask {
     }
 
     fn lease_address(&self) -> Result<(), StepError> {
-        let missing = self.record.body.needs.iter().find(|need| !crate::FEATURES.contains(need));
+        let missing = self
+            .record
+            .body
+            .needs
+            .iter()
+            .find(|need| !crate::FEATURES.contains(need));
         if let Some(feature) = missing {
             return Err(StepError::FeatureMissing(feature.clone()));
         }
@@ -115,7 +126,9 @@ impl VmTask {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StepError::HostKey(error.into()))?;
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
-        let pem = key.to_openssh(ssh_key::LineEnding::LF).map_err(|error| StepError::HostKey(error.into()))?;
+        let pem = key
+            .to_openssh(ssh_key::LineEnding::LF)
+            .map_err(|error| StepError::HostKey(error.into()))?;
         Ok(self.host.memory.host_key_write(self.id(), &pem)?)
     }
 
@@ -135,7 +148,12 @@ impl VmTask {
             host.changed.notify_one();
         };
         let reference = self.record.body.image.clone();
-        let image = self.host.images.pull(&reference, &progress).await.map_err(StepError::Image)?;
+        let image = self
+            .host
+            .images
+            .pull(&reference, &progress)
+            .await
+            .map_err(StepError::Image)?;
         self.record.image = Some(image.digest);
         self.host.memory.vm_write(&self.record)?;
         self.show(|view, record| {
@@ -147,8 +165,11 @@ impl VmTask {
 
     /// The VM's image from the cache, pulled again by digest where the cache has lost it.
     async fn cached_image(&self) -> Result<Image, StepError> {
-        let digest = self.record.image.ok_or_else(|| StepError::ImageLost(Digest::from_sha256([0; 32])))?;
-        if let Some(image) = self.host.images.get(&digest).map_err(StepError::Image)? {
+        let digest = self
+            .record
+            .image
+            .ok_or_else(|| StepError::ImageLost(Digest::from_sha256([0; 32])))?;
+        if let Some(image) = self.host.images.get(&digest)? {
             return Ok(image);
         }
         let reference = match &self.record.body.image {
@@ -159,8 +180,17 @@ impl VmTask {
             }
             ImageRef::Layout(_) => self.record.body.image.clone(),
         };
-        let image = self.host.images.pull(&reference, &|_| {}).await.map_err(StepError::Image)?;
-        if image.digest == digest { Ok(image) } else { Err(StepError::ImageLost(digest)) }
+        let image = self
+            .host
+            .images
+            .pull(&reference, &|_| {})
+            .await
+            .map_err(StepError::Image)?;
+        if image.digest == digest {
+            Ok(image)
+        } else {
+            Err(StepError::ImageLost(digest))
+        }
     }
 
     async fn make_disk(&mut self) -> Result<(), StepError> {
@@ -177,13 +207,23 @@ impl VmTask {
     }
 
     async fn attach_network(&mut self, undo: &mut Undo) -> Result<(), StepError> {
-        if let Some(address) = self.host.lease(self.id()).filter(|_| self.host.driver.capabilities().needs.tap) {
-            self.host.network.attach(address, MacAddr::for_vm(address)).await?;
+        if let Some(address) = self
+            .host
+            .lease(self.id())
+            .filter(|_| self.host.driver.capabilities().needs.tap)
+        {
+            self.host
+                .network
+                .attach(address, MacAddr::for_vm(address))
+                .await?;
             if !self.actual.running {
                 let host = self.host.clone();
                 undo.push("attach to the network", async move {
                     if let Err(error) = host.network.detach(address).await {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "the TAP stays for the sweep");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the TAP stays for the sweep"
+                        );
                     }
                 });
             }
@@ -207,10 +247,14 @@ impl VmTask {
         let (driver, id) = (self.host.driver.clone(), self.id());
         undo.push("start the VMM", async move {
             if let Err(error) = driver.destroy(id).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the VMM stays for the sweep");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the VMM stays for the sweep"
+                );
             }
         });
         self.host.driver.ensure(&spec).await?;
+        self.adopted = false;
         self.actual.running = true;
         self.actual.ready = None;
         self.connect_guest();
@@ -229,12 +273,19 @@ impl VmTask {
                 read_only: true,
             };
             disks.extend(image.disks.iter().enumerate().map(read_only));
-            disks.push(Disk { path: self.upper_disk(), serial: UPPER_SERIAL.to_owned(), read_only: false });
+            disks.push(Disk {
+                path: self.upper_disk(),
+                serial: UPPER_SERIAL.to_owned(),
+                read_only: false,
+            });
         }
         let nic = match self.host.lease(self.id()).filter(|_| needs.tap) {
             Some(address) => {
                 let mac = MacAddr::for_vm(address);
-                Some(Nic { tap: self.host.network.attach(address, mac).await?, mac })
+                Some(Nic {
+                    tap: self.host.network.attach(address, mac).await?,
+                    mac,
+                })
             }
             None => None,
         };
@@ -263,7 +314,10 @@ impl VmTask {
         match self.guest_config() {
             Ok(config) => self.guest = Some(GuestLink::open(self.host.driver.clone(), self.id(), config)),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the guest cannot be told who it is");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the guest cannot be told who it is"
+                );
             }
         }
     }
@@ -271,20 +325,28 @@ impl VmTask {
     fn guest_config(&self) -> Result<guest::Config, StepError> {
         let host_key = self.host.memory.host_key(self.id())?.unwrap_or_default();
         let image = match self.record.image {
-            Some(digest) => self.host.images.get(&digest).map_err(StepError::Image)?,
+            Some(digest) => self.host.images.get(&digest)?,
             None => None,
         };
-        let layers = image.as_ref().map_or(0, |image| image.disks.len().saturating_sub(1));
+        let layers = image
+            .as_ref()
+            .map_or(0, |image| image.disks.len().saturating_sub(1));
         let defaults = image.map(|image| guest::ImageDefaults {
-            user: image.config.user,
+            user: image.config.user.unwrap_or_default(),
             env: image.config.env,
-            working_dir: image.config.working_dir,
+            working_dir: image.config.working_dir.unwrap_or_default(),
         });
         let network = self.host.lease(self.id()).map(|address| guest::Network {
             address,
             prefix: self.host.network.subnet().bits(),
             gateway: Some(self.host.network.gateway()),
-            resolvers: self.host.network.resolvers().iter().map(|&resolver| resolver.into()).collect(),
+            resolvers: self
+                .host
+                .network
+                .resolvers()
+                .iter()
+                .map(|&resolver| resolver.into())
+                .collect(),
             mac: Some(MacAddr::for_vm(address)),
         });
         Ok(guest::Config {
@@ -294,12 +356,20 @@ impl VmTask {
             ssh: guest::Ssh {
                 port: guest::Ssh::DEFAULT_PORT,
                 host_key: guest::HostKey::from_pem(host_key),
-                authorized_keys: self.record.body.authorized_keys.iter().map(ToString::to_string).collect(),
+                authorized_keys: self
+                    .record
+                    .body
+                    .authorized_keys
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
             },
             image: defaults.unwrap_or_default(),
             disks: guest::Disks {
                 root: guest::Disk::Serial(image_serial(0)),
-                root_devices: (1..=layers).map(|index| guest::Disk::Serial(image_serial(index))).collect(),
+                root_devices: (1..=layers)
+                    .map(|index| guest::Disk::Serial(image_serial(index)))
+                    .collect(),
                 upper: guest::Disk::Serial(UPPER_SERIAL.to_owned()),
             },
         })
@@ -334,7 +404,11 @@ impl VmTask {
                 return Ok(());
             }
             if let Some(stage) = &state.stage {
-                let stage = Stage { what: format!("guest: {stage}"), done: 0, total: 0 };
+                let stage = Stage {
+                    what: format!("guest: {stage}"),
+                    done: 0,
+                    total: 0,
+                };
                 self.show(|view, _| view.stage = Some(stage));
             }
             tokio::select! {
@@ -362,7 +436,10 @@ impl VmTask {
         let mut states = guest.watch();
         guest.renew(config).await;
         let in_force = states.wait_for(|state| {
-            state.ready.as_ref().is_some_and(|ready| ready.config_revision >= revision)
+            state
+                .ready
+                .as_ref()
+                .is_some_and(|ready| ready.config_revision >= revision)
         });
         // A guest that does not answer now gets it again when its channel comes back; the next diff asks again.
         if let Ok(Ok(_)) = tokio::time::timeout(VMM_GRACE, in_force).await {
@@ -379,13 +456,24 @@ impl VmTask {
             }
         });
         let Some(guest) = &self.guest else { return };
-        if guest.state().ready.is_none() {
+        let mut states = guest.watch();
+        let patience = if self.adopted {
+            GUEST_ANSWER
+        } else {
+            Duration::ZERO
+        };
+        let ready = tokio::time::timeout(patience, states.wait_for(|state| state.ready.is_some())).await;
+        if !matches!(ready, Ok(Ok(_))) {
+            // A guest that is not up has no processes of its people's yet.
             return;
         }
         let grace = self.host.config.stop_grace;
         guest.stop(grace).await;
         let ended = self.host.driver.wait_ended(self.id());
-        if tokio::time::timeout(grace + POWER_OFF_MARGIN, ended).await.is_err() {
+        if tokio::time::timeout(grace + POWER_OFF_MARGIN, ended)
+            .await
+            .is_err()
+        {
             tracing::warn!("the guest does not power off; its VMM is ended");
         }
     }
@@ -397,7 +485,10 @@ impl VmTask {
         self.guest = None;
         self.host.driver.stop(self.id(), VMM_GRACE).await?;
         self.host.driver.destroy(self.id()).await?;
-        self.actual = Actual { attached: self.actual.attached, ..Actual::default() };
+        self.actual = Actual {
+            attached: self.actual.attached,
+            ..Actual::default()
+        };
         self.show(|view, _| view.ssh_port = None);
         Ok(())
     }
@@ -465,18 +556,41 @@ async fn superseded(mut wishes: watch::Receiver<Wish>, record: VmRecord) {
 const UPPER_SERIAL: &str = "pw-upper";
 
 fn image_serial(index: usize) -> String {
-    if index == 0 { "pw-root".to_owned() } else { format!("pw-layer-{index}") }
+    if index == 0 {
+        "pw-root".to_owned()
+    } else {
+        format!("pw-layer-{index}")
+    }
 }
 
 fn stage(event: PullEvent) -> Option<Stage> {
     let stage = match event {
-        PullEvent::Resolved { digest } => Stage { what: format!("image {digest}"), done: 0, total: 0 },
-        PullEvent::LayerProgress { index, count, done, total } => {
-            Stage { what: format!("layer {index} of {count}"), done, total }
-        }
-        PullEvent::Building => Stage { what: "root file system".to_owned(), done: 0, total: 0 },
-        PullEvent::Ready => return None,
+        PullEvent::Resolved { digest } => Stage {
+            what: format!("image {digest}"),
+            done: 0,
+            total: 0,
+        },
+        PullEvent::Waiting => Stage {
+            what: "image, pulled for another VM".to_owned(),
+            done: 0,
+            total: 0,
+        },
+        PullEvent::LayerProgress {
+            index,
+            count,
+            done,
+            total,
+        } => Stage {
+            what: format!("layer {} of {count}", index + 1),
+            done,
+            total,
+        },
+        PullEvent::Building => Stage {
+            what: "root file system".to_owned(),
+            done: 0,
+            total: 0,
+        },
+        PullEvent::Ready { .. } => return None,
     };
     Some(stage)
 }
-

@@ -14,7 +14,10 @@ pub(crate) enum FileError {
     #[error("failed to read the configuration file {path}")]
     Read { path: PathBuf, source: io::Error },
     #[error("the configuration file {path} is not valid: {source}")]
-    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    Parse {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -92,9 +95,14 @@ impl File {
 
     /// Lays a file over what is there, key by key.
     pub(super) fn overlay(&mut self, path: &Path) -> Result<(), FileError> {
-        let parse = |source: toml::de::Error| FileError::Parse { path: path.to_owned(), source: Box::new(source) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        let parse = |source: toml::de::Error| FileError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut merged = DEFAULTS.parse::<Table>().map_err(parse)?;
         merge(&mut merged, text.parse::<Table>().map_err(parse)?);
         *self = Self::deserialize(merged).map_err(parse)?;

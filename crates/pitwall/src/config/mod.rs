@@ -74,7 +74,13 @@ pub(crate) struct Flags {
     #[arg(long, env = "PITWALL_OUTBOUND", value_name = "INTERFACE", global = true)]
     pub(crate) outbound: Option<String>,
     /// A name server for VMs (repeatable)
-    #[arg(long = "resolver", env = "PITWALL_RESOLVERS", value_name = "ADDRESS", value_delimiter = ',', global = true)]
+    #[arg(
+        long = "resolver",
+        env = "PITWALL_RESOLVERS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        global = true
+    )]
     pub(crate) resolvers: Vec<String>,
     /// Filter of the log: error, warn, info, debug
     #[arg(long, env = "PITWALL_LOG", value_name = "FILTER", global = true)]
@@ -154,11 +160,19 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
     let mut faults = Faults::default();
     let listen = faults.take("listen", file.listen.parse::<SocketAddr>());
     let loopback = listen.is_none_or(|listen| listen.ip().is_loopback());
-    faults.need(loopback, "listen", "must be a loopback address, such as 127.0.0.1:7480; there is no TLS yet");
+    faults.need(
+        loopback,
+        "listen",
+        "must be a loopback address, such as 127.0.0.1:7480; there is no TLS yet",
+    );
     for (key, path) in [("state", &file.state), ("run", &file.run)] {
         faults.need(path.is_absolute(), key, "must be an absolute path");
     }
-    let name = if file.host.name.is_empty() { host_name(machine_name) } else { file.host.name.clone() };
+    let name = if file.host.name.is_empty() {
+        host_name(machine_name)
+    } else {
+        file.host.name.clone()
+    };
     let name = faults.take("host.name", name.parse::<HostName>());
     let subnet = faults.take("network.subnet", file.network.subnet.parse::<Subnet>());
     let bridge = &file.network.bridge;
@@ -168,12 +182,25 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
         "must be an interface name of 1 to 15 letters, digits and -",
     );
     let resolvers = file.network.resolvers.iter().map(|text| {
-        text.parse::<Ipv4Addr>().map_err(|_| format!("{text:?} is not an IPv4 address"))
+        text.parse::<Ipv4Addr>()
+            .map_err(|_| format!("{text:?} is not an IPv4 address"))
     });
     let resolvers = faults.take("network.resolvers", resolvers.collect::<Result<Vec<_>, _>>());
-    faults.need(file.host.cpu_overcommit > 0, "host.cpu_overcommit", "must be at least 1");
-    faults.need(file.host.disk_overcommit > 0, "host.disk_overcommit", "must be at least 1");
-    faults.need((1..=100).contains(&file.host.memory_percent), "host.memory_percent", "must be 1 to 100");
+    faults.need(
+        file.host.cpu_overcommit > 0,
+        "host.cpu_overcommit",
+        "must be at least 1",
+    );
+    faults.need(
+        file.host.disk_overcommit > 0,
+        "host.disk_overcommit",
+        "must be at least 1",
+    );
+    faults.need(
+        (1..=100).contains(&file.host.memory_percent),
+        "host.memory_percent",
+        "must be 1 to 100",
+    );
     let (Some(listen), Some(name), Some(subnet), Some(resolvers)) = (listen, name, subnet, resolvers) else {
         return Err(ConfigError::Values(faults.0));
     };
@@ -206,8 +233,16 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
 
 /// A machine's name as a DNS label: its first label in lower case, or `host` where nothing usable is left.
 fn host_name(machine_name: &str) -> String {
-    let label = machine_name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    if label.parse::<HostName>().is_ok() { label } else { "host".to_owned() }
+    let label = machine_name
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if label.parse::<HostName>().is_ok() {
+        label
+    } else {
+        "host".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +252,13 @@ mod tests {
     fn load(text: &str, flags: Flags) -> Result<Settings, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Settings::load(&Flags { config: Some(file.path().to_owned()), ..flags }, "Box.example")
+        Settings::load(
+            &Flags {
+                config: Some(file.path().to_owned()),
+                ..flags
+            },
+            "Box.example",
+        )
     }
 
     #[test]
@@ -233,7 +274,10 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let flags = Flags { listen: Some("127.0.0.1:1".into()), ..Flags::default() };
+        let flags = Flags {
+            listen: Some("127.0.0.1:1".into()),
+            ..Flags::default()
+        };
         let settings = load("listen = '127.0.0.1:2'\nstate = '/x'\n", flags).unwrap();
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.state, Path::new("/x"));
@@ -241,7 +285,10 @@ mod tests {
 
     #[test]
     fn all_faults_are_told_at_once_with_their_keys() {
-        let error = load("listen = '0.0.0.0:1'\nstate = 'x'\n[network]\nsubnet = '1'\n", Flags::default());
+        let error = load(
+            "listen = '0.0.0.0:1'\nstate = 'x'\n[network]\nsubnet = '1'\n",
+            Flags::default(),
+        );
         let text = error.unwrap_err().to_string();
         for key in ["listen:", "state:", "network.subnet:"] {
             assert!(text.contains(key), "{text}");
@@ -250,7 +297,10 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_by_name() {
-        let text = format!("{:?}", load("[host]\nboot_dedline_seconds = 3\n", Flags::default()).unwrap_err());
+        let text = format!(
+            "{:?}",
+            load("[host]\nboot_dedline_seconds = 3\n", Flags::default()).unwrap_err()
+        );
         assert!(text.contains("boot_dedline_seconds"), "{text}");
     }
 }

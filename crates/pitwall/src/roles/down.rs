@@ -23,7 +23,12 @@ pub(crate) async fn down(settings: Settings) -> Result<ExitCode, RoleError> {
     match std::fs::remove_dir_all(&settings.run) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => return Err(RoleError::Directory { path: settings.run, source }),
+        Err(source) => {
+            return Err(RoleError::Directory {
+                path: settings.run,
+                source,
+            });
+        }
     }
     log::say("pitwall is down; its state is kept, and up brings it back");
     Ok(ExitCode::SUCCESS)

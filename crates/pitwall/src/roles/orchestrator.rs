@@ -17,7 +17,12 @@ use crate::{log, parts};
 pub(crate) async fn orchestrator_setup(settings: Settings) -> Result<ExitCode, RoleError> {
     need_root()?;
     let network = Network::setup(parts::network(&settings), Arc::new(RootHands)).await?;
-    log::say(&format!("bridge {} has {}/{}", settings.bridge, network.gateway(), network.subnet().bits()));
+    log::say(&format!(
+        "bridge {} has {}/{}",
+        settings.bridge,
+        network.gateway(),
+        network.subnet().bits()
+    ));
     for warning in network.warnings() {
         log::say(&format!("note: {warning}"));
     }
@@ -37,5 +42,9 @@ pub(crate) async fn orchestrator(settings: Settings) -> Result<ExitCode, RoleErr
 
 /// Everything that makes VMs or networks needs root.
 pub(super) fn need_root() -> Result<(), RoleError> {
-    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(RoleError::NotRoot) }
+    if nix::unistd::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(RoleError::NotRoot)
+    }
 }

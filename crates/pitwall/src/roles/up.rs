@@ -33,7 +33,10 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     admin_token(&control, &settings.token_file()).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
-        .map_err(|source| RoleError::Listen { address: settings.listen, source })?;
+        .map_err(|source| RoleError::Listen {
+            address: settings.listen,
+            source,
+        })?;
     let agent = Orchestrator::start(host).await?;
     tracing::info!(host.id = %agent.id(), listen = %settings.listen, "pitwall is up");
 
@@ -64,7 +67,12 @@ async fn admin_token(control: &Control, path: &Path) -> Result<(), RoleError> {
     let token = control.admin_token_renew().await?;
     let write = || -> io::Result<()> {
         let beside = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
         writeln!(file, "{}", token.reveal())?;
         file.sync_all()?;
         if let Ok(old) = fs::metadata(path) {
@@ -72,5 +80,8 @@ async fn admin_token(control: &Control, path: &Path) -> Result<(), RoleError> {
         }
         fs::rename(&beside, path)
     };
-    write().map_err(|source| RoleError::Directory { path: path.to_owned(), source })
+    write().map_err(|source| RoleError::Directory {
+        path: path.to_owned(),
+        source,
+    })
 }

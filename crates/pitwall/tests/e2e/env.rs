@@ -1,0 +1,454 @@
+//! A host of the test's own: a network namespace with a way out, a state directory, and the built programs.
+//!
+//! ```text
+//!   outside namespace ── veth ── host namespace: pitwall up, pwctl, ssh, pwbr0, VMs
+//!   198.51.100.1                 198.51.100.2 (default route)
+//! ```
+//!
+//! Nothing of it touches the machine's own network. Everything is removed when the value is dropped, and only
+//! processes whose command line names the test's own directory are ended.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Longer than a boot under software emulation on a machine that is busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+
+pub(crate) struct Host {
+    pub(crate) namespace: String,
+    pub(crate) outside: String,
+    directory: TempDir,
+    state: PathBuf,
+    program: Option<Child>,
+}
+
+impl Host {
+    /// A namespace with a way out, and nothing running in it.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("pw").tempdir().unwrap();
+        let state = directory.path().join("state");
+        Self::with_state(directory, state)
+    }
+
+    /// The same with its state elsewhere, for a test that brings a file system of its own.
+    pub(crate) fn with_state(directory: TempDir, state: PathBuf) -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "these tests need root: sudo make test"
+        );
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("pwt-{}-{number}", std::process::id());
+        let outside = format!("{namespace}-out");
+        for name in [&namespace, &outside] {
+            run("ip", &["netns", "add", name]);
+            run("ip", &["-n", name, "link", "set", "lo", "up"]);
+        }
+        run(
+            "ip",
+            &[
+                "-n", &namespace, "link", "add", "out0", "type", "veth", "peer", "name", "in0", "netns",
+                &outside,
+            ],
+        );
+        for (name, link, address) in [
+            (&namespace, "out0", "198.51.100.2/24"),
+            (&outside, "in0", "198.51.100.1/24"),
+        ] {
+            run("ip", &["-n", name, "addr", "add", address, "dev", link]);
+            run("ip", &["-n", name, "link", "set", link, "up"]);
+        }
+        run(
+            "ip",
+            &["-n", &namespace, "route", "add", "default", "via", "198.51.100.1"],
+        );
+        fs::create_dir_all(&state).unwrap();
+        run(
+            "ssh-keygen",
+            &[
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-f",
+                &state.join("id_pitwall").display().to_string(),
+            ],
+        );
+        Self {
+            namespace,
+            outside,
+            directory,
+            state,
+            program: None,
+        }
+    }
+
+    /// A host with pitwall up.
+    pub(crate) fn up() -> Self {
+        let mut host = Self::new();
+        host.start(&["up"]);
+        host.wait_until_up();
+        host
+    }
+
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    pub(crate) fn run_directory(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// A command in the host's namespace.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, program]);
+        command
+            .env("PITWALL_STATE", &self.state)
+            .env_remove("PITWALL_TOKEN")
+            .env_remove("PITWALL_URL");
+        command
+    }
+
+    /// A command of pitwall with this host's settings.
+    pub(crate) fn pitwall(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_pitwall"));
+        command.args(arguments);
+        command
+            .arg("--state")
+            .arg(&self.state)
+            .arg("--run")
+            .arg(self.run_directory());
+        command
+            .arg("--bundle")
+            .arg(bundle())
+            .args(["--log", "info,orchestrator=debug"]);
+        command
+    }
+
+    /// Starts a role of pitwall in the background.
+    pub(crate) fn start(&mut self, arguments: &[&str]) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .unwrap();
+        let mut command = self.pitwall(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.program = Some(command.spawn().unwrap());
+    }
+
+    pub(crate) fn wait_until_up(&mut self) {
+        until("the API answers", Duration::from_secs(60), || {
+            if let Some(ended) = self
+                .program
+                .as_mut()
+                .and_then(|program| program.try_wait().unwrap())
+            {
+                panic!(
+                    "pitwall ended with {ended}:\n{}",
+                    fs::read_to_string(self.log()).unwrap_or_default()
+                );
+            }
+            let curl = self
+                .command("curl")
+                .args(["-sf", "http://127.0.0.1:7480/healthz"])
+                .output()
+                .unwrap();
+            curl.status.success().then_some(())
+        });
+    }
+
+    /// Ends pitwall as an impatient kernel would.
+    pub(crate) fn kill(&mut self) {
+        let mut program = self.program.take().unwrap();
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
+
+    /// Ends pitwall as a service manager would.
+    pub(crate) fn terminate(&mut self) {
+        let mut program = self.program.take().unwrap();
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(i32::try_from(program.id()).unwrap()),
+            nix::sys::signal::Signal::SIGTERM,
+        )
+        .unwrap();
+        until("pitwall ends", Duration::from_secs(30), || {
+            program.try_wait().unwrap()
+        });
+    }
+
+    /// `pwctl` with what it printed.
+    pub(crate) fn pwctl(&self, arguments: &[&str]) -> Output {
+        self.command(&sibling("pwctl"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// `pwctl` that must succeed; gives its standard output.
+    pub(crate) fn pwctl_ok(&self, arguments: &[&str]) -> String {
+        let output = self.pwctl(arguments);
+        assert!(
+            output.status.success(),
+            "pwctl {arguments:?}: {}\n{}",
+            text(&output),
+            self.log_tail()
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The VM as the API shows it.
+    pub(crate) fn get(&self, vm: &str) -> Value {
+        serde_json::from_str(&self.pwctl_ok(&["get", vm, "--json"])).unwrap()
+    }
+
+    pub(crate) fn status(&self, vm: &str) -> String {
+        field(&self.get(vm), "status")
+    }
+
+    pub(crate) fn wait_for_status(&self, vm: &str, status: &str) -> Value {
+        until(&format!("{vm} is {status}"), PATIENCE, || {
+            let seen = self.get(vm);
+            (field(&seen, "status") == status).then_some(seen)
+        })
+    }
+
+    /// A VM of the small Debian image, waited for.
+    pub(crate) fn create_debian(&self, name: &str) {
+        self.pwctl_ok(&[
+            "create",
+            name,
+            "--image",
+            &debian(),
+            "--memory",
+            "256M",
+            "--disk",
+            "512M",
+        ]);
+    }
+
+    /// The line that people paste, with a command behind it.
+    pub(crate) fn ssh(&self, vm: &str, command: &str) -> Output {
+        let line = self.pwctl_ok(&["ssh-command", vm]);
+        self.command("bash")
+            .args(["-c", &format!("exec {} {}", line.trim(), quote(command))])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The same, that must succeed; gives its standard output.
+    pub(crate) fn ssh_ok(&self, vm: &str, command: &str) -> String {
+        let output = self.ssh(vm, command);
+        assert!(
+            output.status.success(),
+            "ssh {vm} {command}: {}\n{}",
+            text(&output),
+            self.log_tail()
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The process id of a VM's VMM.
+    pub(crate) fn vmm(&self, vm: &str) -> i32 {
+        let id = field(&self.get(vm), "id");
+        let found = self
+            .vmms()
+            .into_iter()
+            .find(|pid| command_line(*pid).is_some_and(|line| line.contains(&id)));
+        found.unwrap_or_else(|| panic!("{vm} has no VMM"))
+    }
+
+    /// The VMMs of this host: processes whose command line names its run-time directory.
+    pub(crate) fn vmms(&self) -> Vec<i32> {
+        let directory = self.run_directory().display().to_string();
+        processes()
+            .filter(|pid| {
+                command_line(*pid).is_some_and(|line| line.contains("qemu") && line.contains(&directory))
+            })
+            .collect()
+    }
+
+    /// The interfaces of the host's namespace that pitwall made.
+    pub(crate) fn links(&self) -> Vec<String> {
+        let output = run("ip", &["-n", &self.namespace, "-o", "link"]);
+        let names = output
+            .lines()
+            .filter_map(|line| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned()));
+        names.filter(|name| name.starts_with("pw")).collect()
+    }
+
+    pub(crate) fn ruleset(&self) -> String {
+        let output = self.command("nft").args(["list", "ruleset"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The folders of VMs in the host's memory.
+    pub(crate) fn vm_folders(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.state.join("host/vms")) else {
+            return Vec::new();
+        };
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Asserts that nothing of any VM is left on the host.
+    pub(crate) fn assert_no_vm_left(&self) {
+        assert_eq!(self.vmms(), Vec::<i32>::new(), "processes");
+        assert_eq!(self.links(), ["pwbr0"], "interfaces");
+        assert!(!self.ruleset().contains("pw-0-"), "rules: {}", self.ruleset());
+        assert_eq!(self.vm_folders(), Vec::<PathBuf>::new(), "folders");
+        let runtime = self.run_directory().join("vms");
+        let left: Vec<_> = fs::read_dir(&runtime)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new(), "run-time folders");
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let ours = self.directory.path().display().to_string();
+        let ours: Vec<_> = mounts
+            .lines()
+            .filter(|line| line.contains(&ours) && !line.contains("/state "))
+            .collect();
+        assert_eq!(ours, Vec::<&str>::new(), "mounts");
+        let leases = fs::read_to_string(self.state.join("host/leases.json")).unwrap_or_default();
+        assert!(!leases.contains("vm_"), "leases: {leases}");
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the last lines of pitwall's log:\n{}", self.log_tail());
+        }
+        if let Some(mut program) = self.program.take() {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+        for pid in self.vmms() {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+        for name in [&self.namespace, &self.outside] {
+            let _ = Command::new("ip").args(["netns", "del", name]).status();
+        }
+    }
+}
+
+/// Looks again and again until something is there.
+pub(crate) fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A program that must succeed; gives its standard output.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        text(&output)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+pub(crate) fn field(value: &Value, name: &str) -> String {
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("{name} is no text in {value}"))
+        .to_owned()
+}
+
+pub(crate) fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+pub(crate) fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target")
+        .canonicalize()
+        .unwrap()
+}
+
+pub(crate) fn bundle() -> PathBuf {
+    let bundle = target().join("bundle");
+    assert!(
+        bundle.join("vmlinux").exists(),
+        "there is no guest kernel; make it with: make bundle"
+    );
+    bundle
+}
+
+/// The reference of the small Debian image.
+pub(crate) fn debian() -> String {
+    let layout = target().join("images/debian");
+    assert!(
+        layout.join("index.json").exists(),
+        "there is no Debian image; make it with: make image"
+    );
+    format!("oci:{}:latest", layout.display())
+}
+
+/// A program that was built beside pitwall.
+fn sibling(name: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_pitwall")).with_file_name(name);
+    assert!(
+        program.exists(),
+        "{name} was not built; build it with: cargo build --workspace"
+    );
+    program.display().to_string()
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn command_line(pid: i32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+}

@@ -1,0 +1,15 @@
+//! The real thing, end to end: the built programs, QEMU guests, the `ssh` client, Debian's registry; in network
+//! namespaces that each test makes for itself.
+//!
+//! They need root, the guests' kernel (`make bundle`) and the Debian image (`make image`); `make test` sees to that.
+
+mod adoption;
+mod deletion;
+mod env;
+mod errors;
+mod images;
+mod isolation;
+mod lifecycle;
+mod registry;
+mod restored;
+mod writes;

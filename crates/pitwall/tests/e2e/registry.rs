@@ -1,0 +1,176 @@
+//! Images for tests: Debian's real registry, and layouts that are whole or spoilt.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::env::{Host, debian, run, until};
+
+/// Debian's `docker-registry` on the host's loopback.
+pub(crate) struct Registry {
+    process: Child,
+    _storage: TempDir,
+}
+
+impl Registry {
+    pub(crate) const ADDRESS: &str = "127.0.0.1:5000";
+
+    /// Starts it in the namespace of `host` and puts the Debian image into it as `debian:latest`.
+    pub(crate) fn with_debian(host: &Host) -> Self {
+        let storage = tempfile::tempdir().unwrap();
+        let configuration = storage.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {}\n",
+            storage.path().join("data").display(),
+            Self::ADDRESS
+        );
+        std::fs::write(&configuration, text).unwrap();
+        let process = host
+            .command("docker-registry")
+            .arg("serve")
+            .arg(&configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("the registry answers", Duration::from_secs(60), || {
+            let curl = host
+                .command("curl")
+                .args(["-sf", &format!("http://{}/v2/", Self::ADDRESS)])
+                .output()
+                .unwrap();
+            curl.status.success().then_some(())
+        });
+        let copied = host
+            .command("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
+            .args([&debian(), &format!("docker://{}/debian:latest", Self::ADDRESS)])
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", crate::env::text(&copied));
+        Self {
+            process,
+            _storage: storage,
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A copy of the Debian layout that a test may spoil.
+pub(crate) fn spoilt(directory: &std::path::Path, spoil: impl FnOnce(&std::path::Path)) -> String {
+    let from = debian();
+    let from = from
+        .trim_start_matches("oci:")
+        .trim_end_matches(":latest")
+        .to_owned();
+    run("cp", &["-r", &from, &directory.display().to_string()]);
+    spoil(directory);
+    format!("oci:{}", directory.display())
+}
+
+/// The blob of a layout that is the layer: the largest.
+pub(crate) fn layer(layout: &std::path::Path) -> std::path::PathBuf {
+    let blobs = std::fs::read_dir(layout.join("blobs/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    blobs.max_by_key(|path| path.metadata().unwrap().len()).unwrap()
+}
+
+/// A layout whose image is for other processors. The digests are right.
+pub(crate) fn foreign(directory: &std::path::Path) -> String {
+    let config =
+        r#"{"architecture":"s390x","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    layout(directory, config, "[]")
+}
+
+/// A layout with one static program and nothing else.
+pub(crate) fn one_program(directory: &std::path::Path) -> String {
+    let root = directory.with_extension("root");
+    std::fs::create_dir_all(&root).unwrap();
+    let source = root.with_extension("rs");
+    std::fs::write(
+        &source,
+        r#"fn main() { println!("all alone"); std::process::exit(3) }"#,
+    )
+    .unwrap();
+    let built = Command::new("rustc")
+        .args([
+            "-C",
+            "target-feature=+crt-static",
+            "-C",
+            "relocation-model=static",
+            "-o",
+        ])
+        .arg(root.join("program"))
+        .arg(&source)
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", crate::env::text(&built));
+    let tar = directory.with_extension("tar");
+    run(
+        "tar",
+        &[
+            "-C",
+            &root.display().to_string(),
+            "-cf",
+            &tar.display().to_string(),
+            "program",
+        ],
+    );
+    let bytes = std::fs::read(&tar).unwrap();
+    let digest = sha256(&tar);
+    let blobs = directory.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::copy(&tar, blobs.join(&digest)).unwrap();
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let config = format!(
+        r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
+    );
+    let layers = format!(
+        r#"[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:{digest}","size":{}}}]"#,
+        bytes.len()
+    );
+    layout(directory, &config, &layers)
+}
+
+fn layout(directory: &std::path::Path, config: &str, layers: &str) -> String {
+    let blobs = directory.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let blob = |text: &str| {
+        let beside = blobs.join("new");
+        std::fs::write(&beside, text).unwrap();
+        let digest = sha256(&beside);
+        std::fs::rename(&beside, blobs.join(&digest)).unwrap();
+        (digest, text.len())
+    };
+    let (config, config_size) = blob(config);
+    let (manifest, manifest_size) = blob(&format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{config}","size":{config_size}}},"layers":{layers}}}"#
+    ));
+    std::fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:{manifest}","size":{manifest_size}}}]}}"#
+    );
+    std::fs::write(directory.join("index.json"), index).unwrap();
+    format!("oci:{}", directory.display())
+}
+
+fn sha256(path: &std::path::Path) -> String {
+    run("sha256sum", &[&path.display().to_string()])
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned()
+}
