@@ -356,7 +356,7 @@ fn a_terminal_follows_the_clients_window() {
         return;
     }
     let Some(server) = Server::start() else { return };
-    let inside = "trap 'stty size; exit 6' WINCH; echo armed; while :; do sleep 0.05; done";
+    let inside = "trap 'stty size; exit 6' WINCH; echo armed; for i in \\$(seq 200); do sleep 0.05; done";
     let command = format!(
         "stty rows 20 cols 80; (sleep 2; stty rows 50 cols 132 </dev/tty) & {} \"{inside}\"",
         server.client().shell_words(&["-tt"])
@@ -419,7 +419,7 @@ fn a_lost_connection_hangs_up_the_program() {
     let Some(server) = Server::start() else { return };
     let mark = server.folder.path().join("hung-up");
     let command = format!(
-        "trap 'touch {}; exit' HUP; echo armed; while :; do sleep 0.05; done",
+        "trap 'touch {}; exit' HUP; echo armed; for i in $(seq 200); do sleep 0.05; done",
         mark.display()
     );
     let mut child = server

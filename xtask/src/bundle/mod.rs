@@ -71,7 +71,8 @@ struct Manifest {
 /// Makes the bundle, or finds it made.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let started = Instant::now();
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join("target");
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = xtask.parent().unwrap_or(xtask).join("target");
     let out = target.join("bundle");
     let init = read(&powerunit::build(&target)?)?;
     let package = kernel::find(&target.join("kernel"), args.deb.as_deref(), args.refresh)?;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use image::{Image, upper_disk};
 use support::ssh::KeyPair;
 use support::{available, run, wait_for};
-use vm::Vm;
+use vm::{Machine, Vm};
 use wire::guest::{Disk, GuestFrame, HostFrame, PowerOffKind};
 
 fn can_boot() -> bool {
@@ -246,6 +246,22 @@ fn an_image_with_one_program_and_nothing_else_works() {
     }
     let _ = ssh.run("/busybox poweroff");
     assert_eq!(vm.wait_off(), PowerOffKind::Off);
+}
+
+#[test]
+fn a_machine_with_a_pci_bus_works_too() {
+    if !can_boot() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = Image::busybox(folder.path());
+    let upper = upper_disk(folder.path());
+    let mut vm = Vm::prepare_on(Machine::Q35, folder.path(), &image, &upper);
+    vm.greet();
+    vm.wait_ready();
+    assert_eq!(vm.client().run("exit 37").status.code(), Some(37));
+    vm.stop(Duration::from_secs(5));
+    run(Command::new("e2fsck").arg("-fn").arg(&upper));
 }
 
 #[test]

@@ -50,6 +50,10 @@ impl Vm {
 
     /// Starts QEMU; the guest waits for its configuration.
     pub(crate) fn prepare(folder: &Path, image: &Image, upper: &Path) -> Self {
+        Self::prepare_on(Machine::Microvm, folder, image, upper)
+    }
+
+    pub(crate) fn prepare_on(machine: Machine, folder: &Path, image: &Image, upper: &Path) -> Self {
         let folder = tempfile::tempdir_in(folder).unwrap();
         let key = KeyPair::generate(folder.path(), "key");
         let host_key = KeyPair::generate(folder.path(), "host-key");
@@ -58,7 +62,7 @@ impl Vm {
             .local_addr()
             .unwrap()
             .port();
-        let qemu = qemu(folder.path(), image, upper, port);
+        let qemu = qemu(folder.path(), machine, [&image.root, upper], port);
         let control = connect(folder.path());
         let config = config(image, &key, &host_key);
         Self {
@@ -225,66 +229,54 @@ fn connect_after(folder: &Path, old: UnixStream) -> UnixStream {
     connect(folder)
 }
 
-fn qemu(folder: &Path, image: &Image, upper: &Path, port: u16) -> Child {
+/// The machines that the qemu driver starts: microvm, and q35 where the host's time-stamp counter is unreliable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Machine {
+    Microvm,
+    Q35,
+}
+
+impl Machine {
+    fn arguments(self) -> (&'static str, String, &'static str) {
+        match self {
+            Self::Microvm => (
+                "microvm,acpi=on,pcie=off,pit=off,pic=off,rtc=on,isa-serial=on",
+                format!("tsc_early_khz={}", tsc_khz()),
+                "device",
+            ),
+            Self::Q35 => ("q35", String::new(), "pci"),
+        }
+    }
+}
+
+fn qemu(folder: &Path, machine: Machine, disks: [&Path; 2], port: u16) -> Child {
     let bundle = bundle();
-    let append = format!(
-        "console=ttyS0 panic=-1 reboot=t quiet loglevel=0 cryptomgr.notests tsc_early_khz={}",
-        tsc_khz()
+    let (machine, clock, bus) = machine.arguments();
+    let [root, upper] = disks.map(Path::display);
+    let [kernel, initrd] = ["vmlinux", "initramfs.cpio"].map(|name| bundle.join(name));
+    let (console, control) = (folder.join("console"), folder.join("control.sock"));
+    let text = format!(
+        "-M {machine} -accel tcg,thread=multi -cpu max -smp 1 -m 256M -nodefaults -no-user-config -display none
+        -no-reboot -kernel {kernel} -initrd {initrd} -serial file:{console}
+        -drive id=d0,file={root},format=raw,if=none,read-only=on -device virtio-blk-{bus},drive=d0,serial=pw-root
+        -drive id=d1,file={upper},format=raw,if=none -device virtio-blk-{bus},drive=d1,serial=pw-upper
+        -netdev user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:2222
+        -device virtio-net-{bus},netdev=n0,mac=06:70:0a:00:02:0f
+        -chardev socket,id=c0,path={control},server=on,wait=off
+        -device virtio-serial-{bus} -device virtserialport,chardev=c0,name=pw.ctl",
+        kernel = kernel.display(),
+        initrd = initrd.display(),
+        console = console.display(),
+        control = control.display(),
     );
-    let disk = |id: &str, file: &Path, serial: &str, more: &str| {
-        let drive = format!("id={id},file={},format=raw,if=none{more}", file.display());
-        let device = format!("virtio-blk-device,drive={id},serial={serial}");
-        ["-drive".to_owned(), drive, "-device".to_owned(), device]
-    };
+    let append = format!("console=ttyS0 panic=-1 reboot=t quiet loglevel=0 cryptomgr.notests {clock}");
     let mut command = Command::new("qemu-system-x86_64");
-    command.args([
-        "-M",
-        "microvm,acpi=on,pcie=off,pit=off,pic=off,rtc=on,isa-serial=on",
-        "-accel",
-        "tcg,thread=multi",
-    ]);
-    command.args([
-        "-cpu",
-        "max",
-        "-smp",
-        "1",
-        "-m",
-        "256M",
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-    ]);
+    command.args(text.split_whitespace()).args(["-append", &append]);
     command
-        .arg("-no-reboot")
-        .arg("-kernel")
-        .arg(bundle.join("vmlinux"));
-    command
-        .arg("-initrd")
-        .arg(bundle.join("initramfs.cpio"))
-        .args(["-append", &append]);
-    command.args(["-serial", &format!("file:{}", folder.join("console").display())]);
-    command
-        .args(disk("d0", &image.root, "pw-root", ",read-only=on"))
-        .args(disk("d1", upper, "pw-upper", ""));
-    command.args([
-        "-netdev",
-        &format!("user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:2222"),
-    ]);
-    command.args(["-device", "virtio-net-device,netdev=n0,mac=06:70:0a:00:02:0f"]);
-    let socket = folder.join("control.sock");
-    command.args([
-        "-chardev",
-        &format!("socket,id=c0,path={},server=on,wait=off", socket.display()),
-    ]);
-    command.args([
-        "-device",
-        "virtio-serial-device",
-        "-device",
-        "virtserialport,chardev=c0,name=pw.ctl",
-    ]);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().unwrap()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// Without it the kernel looks for a timer that the microvm does not have.
