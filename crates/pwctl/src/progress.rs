@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use api::{Stage, Vm, VmStatus};
+use api::{Stage, Status, Vm, VmStatus};
 
 use crate::output::Talk;
 
@@ -78,7 +78,12 @@ impl Progress {
 
     /// Ends what is being told, so that other text can follow.
     pub(crate) fn finish(&mut self) {
-        self.leave_status();
+        let is_end = |status: &VmStatus| status.known().is_some_and(Status::is_settled);
+        match (self.talk, &self.status) {
+            // What the VM came to is the command's result, told on its own.
+            (Talk::Live, Some((status, _))) if is_end(status) => tell("\r\x1b[2K"),
+            (Talk::Live | Talk::Lines | Talk::Silent, _) => self.leave_status(),
+        }
         self.status = None;
     }
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   events ──► look now ──┐
-//!   every 2 s ────────────┼─► GET the VM ─► judge(): reached · wait on · failed
+//!   every second ─────────┼─► GET the VM ─► judge(): reached · wait on · failed
 //!   Ctrl-C, time limit ───┘
 //! ```
 //!
-//! Events only say when to look; the VM as it is decides. So a lost event costs two seconds and nothing else.
+//! Events only say when to look; the VM as it is decides. So a lost event costs a second and nothing else.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::output::Talk;
 use crate::progress::Progress;
 
 /// How often the VM is looked at while no event comes. The clock on the progress line moves as often.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -251,3 +251,28 @@ async fn ctrl_c_leaves_the_vm_and_says_how_to_go_on() {
             .contains("BUILDING_FILESYSTEM")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_each_finished_status_leaves_a_line() {
+    let cloud = Cloud::open().await;
+    let line = format!("{} create web --image debian", env!("CARGO_BIN_EXE_pwctl"));
+    let mut script = tokio::process::Command::new("script");
+    script
+        .args(["-qec", &line, "/dev/null"])
+        .stdin(Stdio::null())
+        .env("PITWALL_STATE", cloud.folder.path());
+    script.env("PITWALL_URL", cloud.url());
+    let output = match script.output().await {
+        Ok(output) => output,
+        Err(error) if std::env::var_os("CI").is_none() => {
+            return println!("skipped: no script(1) here: {error}");
+        }
+        Err(error) => panic!("script(1) is needed: {error}"),
+    };
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("\x1b[2K  INIT "), "{shown:?}");
+    assert!(
+        shown.ends_with("\r\x1b[2Kweb is RUNNING at 172.30.0.3; sign in with: pwctl ssh web\r\n"),
+        "{shown:?}"
+    );
+}

@@ -76,15 +76,16 @@ impl Cloud {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pwctl"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PITWALL_URL", format!("http://{}", self.address));
+        command.args(arguments).env_clear().env("PITWALL_URL", self.url());
         command
             .env("PITWALL_STATE", self.folder.path())
             .env("PATH", self.folder.path());
         command.current_dir(self.folder.path());
         command
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Makes the host hold a VM that nobody here asked for.
