@@ -75,6 +75,9 @@ fn vms_reach_the_outside_and_nobody_else() {
         );
         first.run("ping -c1 -W1 172.30.0.1");
 
+        let ports = run("bridge -d link show");
+        assert_eq!(ports.matches("isolated on").count(), 2, "{ports}");
+
         outside.run("ip route add 172.30.0.0/16 via 192.0.2.2");
         assert_eq!(outside.connects(FIRST, inner), None, "from outside to a VM");
         // Even a route of its own through the gateway leads no VM to another.

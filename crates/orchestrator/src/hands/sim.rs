@@ -1,9 +1,9 @@
 //! A host's network in memory, for tests without root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use super::{Drops, Hands, HandsError, Link, LinkKind, Reply, Request, Route, Table};
+use super::{Drops, Family, Hands, HandsError, Link, LinkKind, Reply, Request, Route, Table};
 
 /// The simulator: it remembers what was made, and can be told to fail.
 #[derive(Default)]
@@ -14,6 +14,7 @@ struct Host {
     links: BTreeMap<String, Link>,
     routes: Vec<Route>,
     tables: BTreeMap<String, String>,
+    senders: BTreeSet<String>,
     forwarding: bool,
     drops: Drops,
     admitted: Option<String>,
@@ -50,6 +51,7 @@ impl SimHands {
     pub fn flush(&self) {
         self.with(|host| {
             host.tables.clear();
+            host.senders.clear();
             host.admitted = None;
         });
     }
@@ -68,8 +70,14 @@ impl SimHands {
                 .admitted
                 .iter()
                 .map(|bridge| format!("rules that admit {bridge}"));
+            let senders = host.senders.iter().map(|sender| format!("sender {sender}"));
             let forwarding = host.forwarding.then(|| "forwarding".to_owned());
-            links.chain(tables).chain(admitted).chain(forwarding).collect()
+            links
+                .chain(tables)
+                .chain(senders)
+                .chain(admitted)
+                .chain(forwarding)
+                .collect()
         })
     }
 
@@ -117,7 +125,12 @@ impl Host {
             }
             Request::RemoveLink { name } => drop(self.links.remove(&name)),
             Request::ApplyRuleset { text } => self.apply(text),
-            Request::DeleteTable(table) => drop(self.tables.remove(&table.to_string())),
+            Request::DeleteTable(table) => {
+                self.tables.remove(&table.to_string());
+                if table.family == Family::Bridge {
+                    self.senders.clear();
+                }
+            }
             Request::SetForwarding(on) => self.forwarding = on,
             Request::ExpelBridge { .. } => self.admitted = None,
         }
@@ -144,16 +157,29 @@ impl Host {
             .collect()
     }
 
-    /// Knows whole tables and single elements, which is all that is ever applied.
+    /// Knows whole tables and the elements of one set, which is what matters of all that is ever applied.
     fn apply(&mut self, text: String) {
-        for line in text.lines() {
+        for line in text.lines().map(str::trim) {
             if let Some(name) = line
                 .strip_prefix("table ")
                 .and_then(|rest| rest.strip_suffix(" {"))
             {
                 self.tables.insert(name.to_owned(), text.clone());
+                self.senders.clear();
+            } else if let Some(element) = line.strip_prefix("delete element").and_then(sender_in) {
+                self.senders.remove(element);
+            } else if let Some(element) = line.strip_prefix("add element").and_then(sender_in) {
+                self.senders.insert(element.to_owned());
+            } else if line.starts_with('"') && line.contains(" . ") {
+                self.senders.insert(line.trim_end_matches(',').to_owned());
             }
         }
         self.rulesets.push(text);
     }
+}
+
+/// What stands between the braces of a line about the set `senders`.
+fn sender_in(line: &str) -> Option<&str> {
+    let (set, element) = line.strip_suffix(" }")?.split_once(" { ")?;
+    set.ends_with(" senders").then_some(element)
 }

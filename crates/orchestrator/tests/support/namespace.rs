@@ -156,6 +156,10 @@ pub(crate) fn connect(to: Ipv4Addr, port: u16) -> Option<String> {
 pub(crate) fn host_with_outside() -> Namespace {
     let outside = Namespace::new();
     run("ip link set lo up");
+    // Where it is on, frames between two ports of a bridge pass the packet rules too; they must be stopped without.
+    if std::fs::exists("/proc/sys/net/bridge/bridge-nf-call-iptables").unwrap() {
+        run("sysctl -qw net.bridge.bridge-nf-call-iptables=0");
+    }
     run(&format!(
         "ip link add eth0 type veth peer name eth0 netns {}",
         outside.pid()
