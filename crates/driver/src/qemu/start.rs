@@ -32,6 +32,8 @@ impl Qemu {
         let failure = match tokio::time::timeout(START_LIMIT, answered).await {
             Ok(Ok(state)) => match &*state {
                 State::Starting | State::Running => return Ok(()),
+                // It was so quick that it has come and gone.
+                State::Ended(exit) if exit.at_guests_wish => return Ok(()),
                 State::Ended(exit) => DriverError::DidNotStart {
                     id: spec.id,
                     exit: exit.clone(),
