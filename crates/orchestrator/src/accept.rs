@@ -37,17 +37,35 @@ pub(crate) enum Verdict {
 
 /// Judges a plan.
 pub(crate) fn judge(plan: &HostPlan, standing: Standing<'_>) -> Result<Verdict, Refusal> {
-    let refuse = |code, message| Err(Refusal { plan: plan.number, code, message });
+    let refuse = |code, message| {
+        Err(Refusal {
+            plan: plan.number,
+            code,
+            message,
+        })
+    };
     if plan.host != standing.host {
-        return refuse(RefusalCode::OtherHost, format!("it is for {}, and this is {}", plan.host, standing.host));
+        return refuse(
+            RefusalCode::OtherHost,
+            format!("it is for {}, and this is {}", plan.host, standing.host),
+        );
     }
-    if let Some(obeyed) = standing.installation.filter(|&obeyed| obeyed != plan.installation) {
-        let message = format!("it comes from {}, and this host obeys {obeyed}", plan.installation);
+    if let Some(obeyed) = standing
+        .installation
+        .filter(|&obeyed| obeyed != plan.installation)
+    {
+        let message = format!(
+            "it comes from {}, and this host obeys {obeyed}",
+            plan.installation
+        );
         return refuse(RefusalCode::OtherInstallation, message);
     }
     let held_number = standing.plan.map_or(0, |held| held.number);
     if plan.number < held_number || plan.number == 0 {
-        return refuse(RefusalCode::OlderPlan, format!("plan {held_number} was accepted before"));
+        return refuse(
+            RefusalCode::OlderPlan,
+            format!("plan {held_number} was accepted before"),
+        );
     }
     if let Some(held) = standing.plan.filter(|held| held.number == plan.number) {
         if held.contradicts(plan) {
@@ -60,7 +78,10 @@ pub(crate) fn judge(plan: &HostPlan, standing: Standing<'_>) -> Result<Verdict, 
         vm.body.is_none() && !vm.remove && standing.held.get(&vm.id).is_none_or(|&held| held < vm.generation)
     });
     if let Some(vm) = unknown {
-        let message = format!("it leaves out the body of {} at generation {}", vm.id, vm.generation);
+        let message = format!(
+            "it leaves out the body of {} at generation {}",
+            vm.id, vm.generation
+        );
         return refuse(RefusalCode::Incomplete, message);
     }
     Ok(Verdict::Accept)
@@ -72,7 +93,11 @@ mod tests {
     use crate::testing::{body, plan};
     use wire::host::VmPlan;
 
-    fn judged(came: &HostPlan, held: Option<&HostPlan>, generations: &[(VmId, u64)]) -> Result<Verdict, RefusalCode> {
+    fn judged(
+        came: &HostPlan,
+        held: Option<&HostPlan>,
+        generations: &[(VmId, u64)],
+    ) -> Result<Verdict, RefusalCode> {
         let generations = generations.iter().copied().collect();
         let standing = Standing {
             host: HostId::from_random([9; 16]),
@@ -88,8 +113,14 @@ mod tests {
         let held = plan(5, &["a"]);
         assert_eq!(judged(&plan(6, &[]), Some(&held), &[]), Ok(Verdict::Accept));
         assert_eq!(judged(&plan(5, &["a"]), Some(&held), &[]), Ok(Verdict::AsHeld));
-        assert_eq!(judged(&plan(5, &["a", "b"]), Some(&held), &[]), Err(RefusalCode::SameNumberOtherContent));
-        assert_eq!(judged(&plan(4, &["a"]), Some(&held), &[]), Err(RefusalCode::OlderPlan));
+        assert_eq!(
+            judged(&plan(5, &["a", "b"]), Some(&held), &[]),
+            Err(RefusalCode::SameNumberOtherContent)
+        );
+        assert_eq!(
+            judged(&plan(4, &["a"]), Some(&held), &[]),
+            Err(RefusalCode::OlderPlan)
+        );
         assert_eq!(judged(&plan(1, &["a"]), None, &[]), Ok(Verdict::Accept));
         assert_eq!(judged(&plan(0, &[]), None, &[]), Err(RefusalCode::OlderPlan));
     }
@@ -99,7 +130,10 @@ mod tests {
         let held = plan(5, &["a"]);
         let mut other = plan(9, &["a"]);
         other.installation = InstallationId::from_random([7; 16]);
-        assert_eq!(judged(&other, Some(&held), &[]), Err(RefusalCode::OtherInstallation));
+        assert_eq!(
+            judged(&other, Some(&held), &[]),
+            Err(RefusalCode::OtherInstallation)
+        );
         let mut elsewhere = plan(9, &["a"]);
         elsewhere.host = HostId::from_random([8; 16]);
         assert_eq!(judged(&elsewhere, Some(&held), &[]), Err(RefusalCode::OtherHost));
@@ -109,7 +143,13 @@ mod tests {
     fn a_body_may_be_left_out_only_where_it_is_held() {
         let mut lean = plan(6, &[]);
         let id = VmId::from_random([1; 16]);
-        lean.vms.push(VmPlan { id, placement: 1, generation: 3, remove: false, body: None });
+        lean.vms.push(VmPlan {
+            id,
+            placement: 1,
+            generation: 3,
+            remove: false,
+            body: None,
+        });
         assert_eq!(judged(&lean, None, &[]), Err(RefusalCode::Incomplete));
         assert_eq!(judged(&lean, None, &[(id, 2)]), Err(RefusalCode::Incomplete));
         assert_eq!(judged(&lean, None, &[(id, 3)]), Ok(Verdict::Accept));

@@ -104,15 +104,31 @@ mod tests {
         record
     }
 
-    const ABSENT: Actual = Actual { running: false, attached: false, ready: None };
-    const RUNNING: Actual = Actual { running: true, attached: true, ready: Some(4) };
+    const ABSENT: Actual = Actual {
+        running: false,
+        attached: false,
+        ready: None,
+    };
+    const RUNNING: Actual = Actual {
+        running: true,
+        attached: true,
+        ready: Some(4),
+    };
 
     #[test]
     fn a_first_start_makes_everything_and_a_later_one_keeps_the_disk() {
         let first = diff(&record(Power::On, 1, 0, BootOutcome::Off), ABSENT);
         assert_eq!(
             first,
-            [S::LeaseAddress, S::HostKey, S::Image, S::MakeDisk, S::AttachNetwork, S::StartVmm, S::AwaitReady]
+            [
+                S::LeaseAddress,
+                S::HostKey,
+                S::Image,
+                S::MakeDisk,
+                S::AttachNetwork,
+                S::StartVmm,
+                S::AwaitReady
+            ]
         );
         assert!(!diff(&record(Power::On, 2, 1, BootOutcome::Off), ABSENT).contains(&S::MakeDisk));
     }
@@ -134,15 +150,40 @@ mod tests {
     fn a_running_vm_is_left_alone_or_renewed() {
         let running = record(Power::On, 1, 1, BootOutcome::Begun);
         assert_eq!(diff(&running, RUNNING), []);
-        assert_eq!(diff(&running, Actual { ready: Some(3), ..RUNNING }), [S::RenewConfig]);
-        assert_eq!(diff(&running, Actual { ready: None, attached: false, ..RUNNING }), [S::AttachNetwork, S::AwaitReady]);
+        assert_eq!(
+            diff(
+                &running,
+                Actual {
+                    ready: Some(3),
+                    ..RUNNING
+                }
+            ),
+            [S::RenewConfig]
+        );
+        assert_eq!(
+            diff(
+                &running,
+                Actual {
+                    ready: None,
+                    attached: false,
+                    ..RUNNING
+                }
+            ),
+            [S::AttachNetwork, S::AwaitReady]
+        );
     }
 
     #[test]
     fn stopping_is_ordered_and_removal_needs_nothing_healthy() {
         let stopped = record(Power::Off, 1, 1, BootOutcome::Begun);
-        assert_eq!(diff(&stopped, RUNNING), [S::StopGuest, S::EndVmm, S::DetachNetwork, S::RecordOff]);
-        assert_eq!(diff(&stopped, ABSENT), [S::EndVmm, S::DetachNetwork, S::RecordOff]);
+        assert_eq!(
+            diff(&stopped, RUNNING),
+            [S::StopGuest, S::EndVmm, S::DetachNetwork, S::RecordOff]
+        );
+        assert_eq!(
+            diff(&stopped, ABSENT),
+            [S::EndVmm, S::DetachNetwork, S::RecordOff]
+        );
         assert_eq!(diff(&record(Power::Off, 1, 1, BootOutcome::Off), ABSENT), []);
         for actual in [ABSENT, RUNNING] {
             let mut gone = record(Power::On, 1, 1, BootOutcome::Begun);

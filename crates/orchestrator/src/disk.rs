@@ -88,7 +88,10 @@ pub fn make(templates: &Path, path: &Path, size: ByteSize) -> Result<(), DiskErr
     write().map_err(|source| {
         // Nothing half-made stays; that it cannot be removed either is what the sweep is for.
         let _ = fs::remove_file(&beside);
-        DiskError::Copy { path: path.to_owned(), source }
+        DiskError::Copy {
+            path: path.to_owned(),
+            source,
+        }
     })
 }
 
@@ -97,7 +100,10 @@ fn template(templates: &Path, size: ByteSize) -> Result<PathBuf, DiskError> {
     if path.exists() {
         return Ok(path);
     }
-    let at = |source| DiskError::Copy { path: path.clone(), source };
+    let at = |source| DiskError::Copy {
+        path: path.clone(),
+        source,
+    };
     fs::create_dir_all(templates).map_err(at)?;
     let mut name = path.clone().into_os_string();
     name.push(format!(".{}", std::process::id()));
@@ -115,8 +121,15 @@ fn template(templates: &Path, size: ByteSize) -> Result<PathBuf, DiskError> {
 fn mke2fs(path: &Path, size: ByteSize) -> Result<(), DiskError> {
     let output = Command::new("mke2fs")
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-        .args(["-q", "-F", "-t", "ext4", "-m", "0", "-b", "4096", "-I", "256", "-J", "size=4"])
-        .args(["-O", "^resize_inode", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"])
+        .args([
+            "-q", "-F", "-t", "ext4", "-m", "0", "-b", "4096", "-I", "256", "-J", "size=4",
+        ])
+        .args([
+            "-O",
+            "^resize_inode",
+            "-E",
+            "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+        ])
         .arg(path)
         .arg(format!("{}k", size.bytes() / 1024))
         .output()
@@ -124,14 +137,21 @@ fn mke2fs(path: &Path, size: ByteSize) -> Result<(), DiskError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(DiskError::Make(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    Err(DiskError::Make(
+        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    ))
 }
 
 /// Copies the parts of `from` that are no holes, and syncs.
 fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{SeekFrom, seek};
     let source = File::open(from)?;
-    let target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+    let target = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(to)?;
     let length = source.metadata()?.len();
     target.set_len(length)?;
     let mut buffer = vec![0; 1 << 16];
@@ -153,7 +173,9 @@ fn copy_range(source: &File, target: &File, start: u64, end: u64, buffer: &mut [
     let mut position = start;
     while position < end {
         let want = usize::try_from(end - position).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let Some(chunk) = buffer.get_mut(..want) else { return Ok(()) };
+        let Some(chunk) = buffer.get_mut(..want) else {
+            return Ok(());
+        };
         source.read_exact_at(chunk, position)?;
         target.write_all_at(chunk, position)?;
         position += want as u64;
@@ -171,13 +193,27 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let disk = directory.path().join("upper.ext4");
         for _ in 0..2 {
-            make(&directory.path().join("templates"), &disk, ByteSize::from_mib(2048)).unwrap();
+            make(
+                &directory.path().join("templates"),
+                &disk,
+                ByteSize::from_mib(2048),
+            )
+            .unwrap();
         }
         let metadata = fs::metadata(&disk).unwrap();
         assert_eq!(metadata.len(), 2 << 30);
-        assert!(metadata.blocks() * 512 <= 256 * 1024, "{} KiB", metadata.blocks() / 2);
+        assert!(
+            metadata.blocks() * 512 <= 256 * 1024,
+            "{} KiB",
+            metadata.blocks() / 2
+        );
         let run = |program: &str, argument: &str| {
-            Command::new(program).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg(argument).arg(&disk).output().unwrap()
+            Command::new(program)
+                .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+                .arg(argument)
+                .arg(&disk)
+                .output()
+                .unwrap()
         };
         assert!(run("e2fsck", "-fn").status.success());
         let features = String::from_utf8(run("dumpe2fs", "-h").stdout).unwrap();
@@ -191,6 +227,10 @@ mod tests {
         let disk = directory.path().join("absent/upper.ext4");
         let error = make(&templates, &disk, SMALLEST).unwrap_err();
         assert!(matches!(error, DiskError::Copy { .. }), "{error}");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "only the templates");
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "only the templates"
+        );
     }
 }

@@ -44,7 +44,13 @@ impl GuestLink {
     pub(crate) fn open(driver: Arc<dyn Driver>, vm: VmId, config: Config) -> Self {
         let (state_sender, state) = watch::channel(GuestState::default());
         let (orders, orders_receiver) = mpsc::channel(8);
-        let talk = Talk { driver, vm, config, state: state_sender, orders: orders_receiver };
+        let talk = Talk {
+            driver,
+            vm,
+            config,
+            state: state_sender,
+            orders: orders_receiver,
+        };
         let task = tokio::spawn(talk.run()).abort_handle();
         Self { state, orders, task }
     }
@@ -105,7 +111,9 @@ impl Talk {
                         tracing::debug!(vm.id = %self.vm, %error, "connecting to the guest again");
                     }
                 }
-                Err(error) => tracing::trace!(vm.id = %self.vm, %error, "the guest's channel is not there yet"),
+                Err(error) => {
+                    tracing::trace!(vm.id = %self.vm, %error, "the guest's channel is not there yet")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -153,7 +161,9 @@ impl Talk {
         while let Some(frame) = decoder.next_frame() {
             match frame {
                 Ok(frame) => self.heard(frame),
-                Err(error) => tracing::debug!(vm.id = %self.vm, %error, "a frame of the guest is passed over"),
+                Err(error) => {
+                    tracing::debug!(vm.id = %self.vm, %error, "a frame of the guest is passed over")
+                }
             }
         }
     }
@@ -167,7 +177,8 @@ impl Talk {
                         "its init speaks protocol {} to {}, this host {} to {}",
                         hello.protocol_min, hello.protocol_max, PROTOCOL.0, PROTOCOL.1
                     );
-                    self.state.send_modify(|state| state.failed = Some(("protocol".into(), message)));
+                    self.state
+                        .send_modify(|state| state.failed = Some(("protocol".into(), message)));
                 }
             }
             GuestFrame::Stage { name, at } => {
@@ -182,7 +193,8 @@ impl Talk {
             }),
             GuestFrame::Failed { code, message } => {
                 tracing::warn!(vm.id = %self.vm, code, message, "the guest failed");
-                self.state.send_modify(|state| state.failed = Some((code, message)));
+                self.state
+                    .send_modify(|state| state.failed = Some((code, message)));
             }
             GuestFrame::PoweredOff { kind } => {
                 self.state.send_modify(|state| state.powered_off = Some(kind));

@@ -36,7 +36,16 @@ impl Host {
     ) -> Result<Self, FileError> {
         let leases = Mutex::new(memory.leases()?);
         let removed = Mutex::new(memory.removed()?);
-        Ok(Self { config, memory, driver, images, network, changed: Notify::new(), leases, removed })
+        Ok(Self {
+            config,
+            memory,
+            driver,
+            images,
+            network,
+            changed: Notify::new(),
+            leases,
+            removed,
+        })
     }
 
     /// The address of a VM, if it has one.
@@ -55,7 +64,9 @@ impl Host {
         if let Some(&address) = leases.get(&id) {
             return Ok(Some(address));
         }
-        let Some(address) = free_address(self.network.subnet(), &leases) else { return Ok(None) };
+        let Some(address) = free_address(self.network.subnet(), &leases) else {
+            return Ok(None);
+        };
         let mut next = leases.clone();
         next.insert(id, address);
         self.memory.leases_write(&next)?;

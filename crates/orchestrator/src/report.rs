@@ -16,11 +16,22 @@ pub(crate) fn vms(
     let named = |id: VmId| plan.is_some_and(|plan| plan.vms.iter().any(|vm| vm.id == id));
     let present = views.iter().map(|(&id, view)| {
         let found = !named(id);
-        VmReport { id, seen: view.seen(), found, body: found.then(|| view.body.clone()) }
+        VmReport {
+            id,
+            seen: view.seen(),
+            found,
+            body: found.then(|| view.body.clone()),
+        }
     });
     let gone = plan.into_iter().flat_map(|plan| &plan.vms).filter_map(|vm| {
-        let is_gone = !views.contains_key(&vm.id) && removed(vm.id).is_some_and(|removed| removed >= vm.placement);
-        is_gone.then(|| VmReport { id: vm.id, seen: gone(vm.placement, vm.generation), found: false, body: None })
+        let is_gone =
+            !views.contains_key(&vm.id) && removed(vm.id).is_some_and(|removed| removed >= vm.placement);
+        is_gone.then(|| VmReport {
+            id: vm.id,
+            seen: gone(vm.placement, vm.generation),
+            found: false,
+            body: None,
+        })
     });
     present.chain(gone).collect()
 }
@@ -69,8 +80,13 @@ mod tests {
     #[test]
     fn what_the_plan_does_not_name_is_found_and_what_was_removed_is_gone() {
         let views = BTreeMap::from([(id("a"), view("a")), (id("b"), view("b"))]);
-        let reported = vms(&views, Some(&plan(3, &["a", "c", "d"])), |vm| (vm == id("c")).then_some(1));
-        let seen: Vec<_> = reported.iter().map(|vm| (vm.id, vm.seen.phase, vm.found, vm.body.is_some())).collect();
+        let reported = vms(&views, Some(&plan(3, &["a", "c", "d"])), |vm| {
+            (vm == id("c")).then_some(1)
+        });
+        let seen: Vec<_> = reported
+            .iter()
+            .map(|vm| (vm.id, vm.seen.phase, vm.found, vm.body.is_some()))
+            .collect();
         assert_eq!(
             seen,
             [

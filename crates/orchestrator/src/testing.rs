@@ -36,7 +36,13 @@ pub(crate) fn plan(number: u64, names: &[&str]) -> HostPlan {
         number,
         vms: names
             .iter()
-            .map(|name| VmPlan { id: id(name), placement: 1, generation: 1, remove: false, body: Some(body(name)) })
+            .map(|name| VmPlan {
+                id: id(name),
+                placement: 1,
+                generation: 1,
+                remove: false,
+                body: Some(body(name)),
+            })
             .collect(),
     }
 }

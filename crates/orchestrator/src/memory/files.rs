@@ -57,21 +57,31 @@ impl FileError {
 
 /// Whether an error says that no room is left.
 pub(crate) fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Replaces `path` by `bytes`, readable by its owner only.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
         let beside = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         sync_parent(path)
     };
-    write().map_err(|source| FileError::Write { path: path.to_owned(), source })
+    write().map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Replaces `path` by a value.
@@ -88,7 +98,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(FileError::Read { path: path.to_owned(), source }),
+        Err(source) => Err(FileError::Read {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -97,7 +110,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, F
     let Some(bytes) = read(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes)
         .map(Some)
-        .map_err(|error| FileError::Damaged { path: path.to_owned(), source: error.into() })
+        .map_err(|error| FileError::Damaged {
+            path: path.to_owned(),
+            source: error.into(),
+        })
 }
 
 /// Makes a directory with its parents, for its owner only.
@@ -107,7 +123,10 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+        .map_err(|source| FileError::Write {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Removes a directory with all in it; one that is not there is removed already.
@@ -118,9 +137,15 @@ pub(crate) fn remove_directory(path: &Path) -> Result<(), FileError> {
         Err(error) => Err(error),
     };
     match removed {
-        Ok(()) => sync_parent(path).map_err(|source| FileError::Remove { path: path.to_owned(), source }),
+        Ok(()) => sync_parent(path).map_err(|source| FileError::Remove {
+            path: path.to_owned(),
+            source,
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(FileError::Remove { path: path.to_owned(), source }),
+        Err(source) => Err(FileError::Remove {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 

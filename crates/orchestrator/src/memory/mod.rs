@@ -95,8 +95,15 @@ impl Memory {
     /// The file cannot be read, or is no plan.
     pub fn plan(&self) -> Result<Option<HostPlan>, FileError> {
         let path = self.root.join("plan");
-        let Some(bytes) = files::read(&path)? else { return Ok(None) };
-        HostPlan::decode(&bytes).map(Some).map_err(|error| FileError::Damaged { path, source: error.into() })
+        let Some(bytes) = files::read(&path)? else {
+            return Ok(None);
+        };
+        HostPlan::decode(&bytes)
+            .map(Some)
+            .map_err(|error| FileError::Damaged {
+                path,
+                source: error.into(),
+            })
     }
 
     /// Writes the accepted plan down; from here on it is the last one.
@@ -145,16 +152,24 @@ impl Memory {
     /// The folder of VMs cannot be listed.
     pub fn vms(&self) -> Result<Vec<Remembered>, FileError> {
         let root = self.root.join("vms");
-        let unread = |source| FileError::Read { path: root.clone(), source };
+        let unread = |source| FileError::Read {
+            path: root.clone(),
+            source,
+        };
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&root).map_err(unread)? {
             let name = entry.map_err(unread)?.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.parse::<VmId>().ok()) else { continue };
+            let Some(id) = name.to_str().and_then(|name| name.parse::<VmId>().ok()) else {
+                continue;
+            };
             match files::read_json::<VmRecord>(&self.record_path(id)) {
                 Ok(Some(record)) if record.id == id => found.push(Remembered::Whole(Box::new(record))),
                 Ok(_) => found.push(Remembered::Damaged(
                     id,
-                    FileError::Damaged { path: self.record_path(id), source: "its entry is not there".into() },
+                    FileError::Damaged {
+                        path: self.record_path(id),
+                        source: "its entry is not there".into(),
+                    },
                 )),
                 Err(error) => found.push(Remembered::Damaged(id, error)),
             }
@@ -194,10 +209,15 @@ impl Memory {
     /// The file cannot be read.
     pub fn host_key(&self, id: VmId) -> Result<Option<String>, FileError> {
         let path = self.vm_folder(id).join("host_key");
-        let Some(bytes) = files::read(&path)? else { return Ok(None) };
+        let Some(bytes) = files::read(&path)? else {
+            return Ok(None);
+        };
         String::from_utf8(bytes)
             .map(Some)
-            .map_err(|error| FileError::Damaged { path, source: error.utf8_error().into() })
+            .map_err(|error| FileError::Damaged {
+                path,
+                source: error.utf8_error().into(),
+            })
     }
 
     /// Writes the SSH host key of a VM down.
@@ -244,7 +264,10 @@ mod tests {
     #[test]
     fn the_lowest_free_address_is_leased() {
         let subnet: Subnet = "10.0.0.0/29".parse().unwrap();
-        let mut leases = BTreeMap::from([(id(1), Ipv4Addr::new(10, 0, 0, 3)), (id(2), Ipv4Addr::new(10, 0, 0, 5))]);
+        let mut leases = BTreeMap::from([
+            (id(1), Ipv4Addr::new(10, 0, 0, 3)),
+            (id(2), Ipv4Addr::new(10, 0, 0, 5)),
+        ]);
         assert_eq!(free_address(subnet, &leases), Some(Ipv4Addr::new(10, 0, 0, 4)));
         leases.insert(id(3), Ipv4Addr::new(10, 0, 0, 4));
         leases.insert(id(4), Ipv4Addr::new(10, 0, 0, 6));

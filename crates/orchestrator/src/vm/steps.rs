@@ -12,7 +12,7 @@ use wire::guest;
 use super::{StepError, VmTask, Wish};
 use crate::diff::{Actual, Step};
 use crate::disk;
-use crate::guest::GuestLink;
+use crate::guest::{GuestLink, GuestState};
 use crate::host::Host;
 use crate::memory::{BootOutcome, VmRecord};
 use crate::undo::Undo;
@@ -462,9 +462,8 @@ impl VmTask {
         } else {
             Duration::ZERO
         };
-        let ready = tokio::time::timeout(patience, states.wait_for(|state| state.ready.is_some())).await;
-        if !matches!(ready, Ok(Ok(_))) {
-            // A guest that is not up has no processes of its people's yet.
+        // A guest that is not up has no processes of its people's yet.
+        if !is_ready_within(patience, &mut states).await {
             return;
         }
         let grace = self.host.config.stop_grace;
@@ -534,6 +533,11 @@ pub(crate) async fn erase(host: &Host, id: VmId, placement: u64) -> Result<(), S
     host.memory.vm_remove(id)?;
     host.lease_release(id)?;
     Ok(host.removed_add(id, placement)?)
+}
+
+async fn is_ready_within(patience: Duration, states: &mut watch::Receiver<GuestState>) -> bool {
+    let ready = states.wait_for(|state| state.ready.is_some());
+    tokio::time::timeout(patience, ready).await.is_ok_and(|state| state.is_ok())
 }
 
 /// Resolves when a wish comes that makes slow work for `record` pointless.

@@ -8,12 +8,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ::orchestrator::Orchestrator;
 use bus::Bus;
-use control::{Control, ControlConfig};
+use control::{Caller, Control, ControlConfig};
+use model::HostId;
 use store::Store;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::orchestrator::need_root;
 use super::{RoleError, until_told};
@@ -30,7 +33,7 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     let store = Store::open(&settings.state.join("pitwall.db")).await?;
     let bus = Bus::in_process();
     let control = Control::open(ControlConfig::new(store, bus.clone())).await?;
-    admin_token(&control, &settings.token_file()).await?;
+    let admin = admin_token(&control, &settings.token_file()).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|source| RoleError::Listen {
@@ -38,13 +41,14 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
             source,
         })?;
     let agent = Orchestrator::start(host).await?;
-    tracing::info!(host.id = %agent.id(), listen = %settings.listen, "pitwall is up");
-
+    let host_id = agent.id();
     let agent = tokio::spawn(agent.run(bus, shutdown.clone()));
     let reconcilers = tokio::spawn({
         let (control, shutdown) = (control.clone(), shutdown.clone());
         async move { control.run(shutdown.cancelled()).await }
     });
+    until_heard(&control, &admin, host_id, &shutdown).await?;
+    tracing::info!(host.id = %host_id, listen = %settings.listen, "pitwall is up");
     server::serve(listener, control, shutdown.cancelled()).await;
     shutdown.cancel();
     for task in [agent, reconcilers] {
@@ -56,13 +60,32 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sees to it that the token file holds a token the database knows. Otherwise (the first start, a lost file, a
-/// database from a backup) a new one takes the place of every older one.
-async fn admin_token(control: &Control, path: &Path) -> Result<(), RoleError> {
-    if let Ok(text) = fs::read_to_string(path)
-        && control.authenticate(text.trim()).await.is_ok()
+/// Waits until control has heard this machine's own host, so that the first create finds a host to run on.
+async fn until_heard(
+    control: &Control,
+    caller: &Caller,
+    host: HostId,
+    shutdown: &CancellationToken,
+) -> Result<(), RoleError> {
+    while !shutdown.is_cancelled()
+        && !control
+            .host_list(caller)
+            .await?
+            .iter()
+            .any(|known| known.id == host)
     {
-        return Ok(());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Sees to it that the token file holds a token the database knows. Otherwise (the first start, a lost file, a
+/// database from a backup) a new one takes the place of every older one. Gives who comes with it.
+async fn admin_token(control: &Control, path: &Path) -> Result<Caller, RoleError> {
+    if let Ok(text) = fs::read_to_string(path)
+        && let Ok(admin) = control.authenticate(text.trim()).await
+    {
+        return Ok(admin);
     }
     let token = control.admin_token_renew().await?;
     let write = || -> io::Result<()> {
@@ -83,5 +106,6 @@ async fn admin_token(control: &Control, path: &Path) -> Result<(), RoleError> {
     write().map_err(|source| RoleError::Directory {
         path: path.to_owned(),
         source,
-    })
+    })?;
+    Ok(control.authenticate(token.reveal()).await?)
 }

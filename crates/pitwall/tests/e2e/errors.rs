@@ -33,12 +33,12 @@ fn expect_reason(host: &Host, image: &str, code: &str) {
 
 /// What a pull that failed left in the cache beside whole layers and whole images.
 fn left_in_cache(host: &Host) -> Vec<String> {
+    let root = host.state().join("images");
     let listing = run(
         "find",
-        &[&host.state().join("images").display().to_string(), "-type", "f"],
+        &[&root.display().to_string(), "-type", "f", "-printf", "%P\\n"],
     );
-    let temporary =
-        |path: &&str| path.contains("tmp") || path.contains("temporary") || path.ends_with(".new");
+    let temporary = |path: &&str| path.contains("temp") || path.contains("tmp") || path.contains(".new");
     listing.lines().filter(temporary).map(str::to_owned).collect()
 }
 
@@ -236,7 +236,7 @@ fn a_subnet_in_use_is_refused_with_the_one_to_give() {
     let mut host = Host::new();
     run(
         "ip",
-        &["-n", &host.namespace, "link", "add", "other0", "type", "dummy"],
+        &["-n", &host.namespace, "link", "add", "other0", "type", "bridge"],
     );
     run(
         "ip",
