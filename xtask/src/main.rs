@@ -2,6 +2,7 @@
 
 mod bundle;
 mod oci_layout;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -20,12 +21,15 @@ enum Command {
     Bundle(bundle::Args),
     /// Make an OCI layout of a tar
     OciLayout(oci_layout::Args),
+    /// Hold the crates against architecture.toml
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bundle(args) => bundle::run(&args).map_err(|error| report(&error)),
         Command::OciLayout(args) => oci_layout::run(&args).map_err(|error| report(&error)),
+        Command::Tidy => tidy::run().map_err(|error| report(&error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
