@@ -141,9 +141,9 @@ impl Orchestrator {
         let host = self.host.clone();
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => break,
                 plan = plans.next() => {
-                    let Ok(plan) = plan else { return };
+                    let Ok(plan) = plan else { break };
                     self.plan_came(&plan).await;
                     self.report(&bus).await;
                 }
@@ -159,6 +159,18 @@ impl Orchestrator {
                 }
                 _ = sweep.tick() => self.sweep().await,
             }
+        }
+        self.end_tasks().await;
+    }
+
+    /// Ends every VM's task wherever it is, as a kill would; the next start goes on from what is written down.
+    async fn end_tasks(self) {
+        for vm in self.vms.values() {
+            vm.task.abort();
+        }
+        for vm in self.vms.into_values() {
+            // The error says that it was ended, as it should.
+            let _ = vm.task.await;
         }
     }
 

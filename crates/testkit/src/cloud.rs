@@ -68,7 +68,7 @@ impl Cloud {
     pub async fn begin(&mut self) -> Result<(), Fault> {
         let store = Store::open(&self.database()).await?;
         let config = ControlConfig {
-            silence_after: Duration::from_secs(5),
+            silence_after: Duration::from_secs(3),
             reconcile_every: Duration::from_millis(200),
             ..ControlConfig::new(store.clone(), self.bus.clone())
         };

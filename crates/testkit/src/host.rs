@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
+use driver::Needs;
 use driver::sim::Sim;
 use image::Images;
 use model::{Capacity, HostId, Subnet};
@@ -32,7 +33,10 @@ pub struct SimHost {
 impl SimHost {
     /// A host that remembers nothing yet, started.
     pub(crate) async fn start(name: &str, bus: Bus) -> Result<Self, Fault> {
-        let machines = Sim::new();
+        let machines = Sim::new().with_needs(Needs {
+            tap: true,
+            ..Needs::default()
+        });
         let sim = machines.clone().with_guest(guest::speak(machines));
         let mut host = Self {
             sim,
@@ -98,6 +102,11 @@ impl SimHost {
             // A task that panicked has failed its test already.
             let _ = task.await;
         }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its id, from its first start on.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use driver::Exit;
 use model::{Phase, Power, Reason, Retry, VmBody, VmId};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use wire::guest::PowerOffKind;
 
 use crate::diff::{Actual, diff};
@@ -45,7 +46,8 @@ pub(crate) struct Wish {
 pub(crate) struct VmHandle {
     pub(crate) wishes: watch::Sender<Wish>,
     pub(crate) view: watch::Receiver<VmView>,
-    pub(crate) task: tokio::task::JoinHandle<()>,
+    /// Dropped with its service, so that no two services work on one VM in one process.
+    pub(crate) task: AbortOnDropHandle<()>,
 }
 
 impl VmHandle {
@@ -124,7 +126,7 @@ impl VmTask {
             written: !matches!(beginning, Beginning::New),
             adopted: actual.running,
         };
-        let task = tokio::spawn(task.run(beginning));
+        let task = AbortOnDropHandle::new(tokio::spawn(task.run(beginning)));
         VmHandle {
             wishes,
             view: view_receiver,

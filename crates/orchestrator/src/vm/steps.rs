@@ -537,7 +537,9 @@ pub(crate) async fn erase(host: &Host, id: VmId, placement: u64) -> Result<(), S
 
 async fn is_ready_within(patience: Duration, states: &mut watch::Receiver<GuestState>) -> bool {
     let ready = states.wait_for(|state| state.ready.is_some());
-    tokio::time::timeout(patience, ready).await.is_ok_and(|state| state.is_ok())
+    tokio::time::timeout(patience, ready)
+        .await
+        .is_ok_and(|state| state.is_ok())
 }
 
 /// Resolves when a wish comes that makes slow work for `record` pointless.
