@@ -78,7 +78,7 @@ pub(crate) fn disk_full() -> Reason {
 /// # Errors
 /// mke2fs is missing or fails, or the disk has no room.
 pub fn make(templates: &Path, path: &Path, size: ByteSize) -> Result<(), DiskError> {
-    let template = template(templates, size)?;
+    let template = template(templates, path, size)?;
     let beside = path.with_extension("new");
     let write = || -> io::Result<()> {
         copy_sparse(&template, &beside)?;
@@ -95,7 +95,9 @@ pub fn make(templates: &Path, path: &Path, size: ByteSize) -> Result<(), DiskErr
     })
 }
 
-fn template(templates: &Path, size: ByteSize) -> Result<PathBuf, DiskError> {
+/// The template of this size. It is made beside `disk`, where nobody else makes one, and published whole; of two
+/// made at once the later takes the place of its equal.
+fn template(templates: &Path, disk: &Path, size: ByteSize) -> Result<PathBuf, DiskError> {
     let path = templates.join(format!("{}.ext4", size.bytes()));
     if path.exists() {
         return Ok(path);
@@ -105,9 +107,7 @@ fn template(templates: &Path, size: ByteSize) -> Result<PathBuf, DiskError> {
         source,
     };
     fs::create_dir_all(templates).map_err(at)?;
-    let mut name = path.clone().into_os_string();
-    name.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(name);
+    let beside = disk.with_extension("template");
     let made = mke2fs(&beside, size).and_then(|()| {
         File::open(&beside).and_then(|file| file.sync_all()).map_err(at)?;
         fs::rename(&beside, &path).map_err(at)
@@ -221,16 +221,50 @@ mod tests {
     }
 
     #[test]
+    fn many_first_disks_of_a_size_at_once_are_all_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let templates = directory.path().join("templates");
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c", "d", "e", "f"] {
+                let disk = directory.path().join(name);
+                let templates = &templates;
+                scope.spawn(move || {
+                    make(templates, &disk, SMALLEST).unwrap();
+                    let check = Command::new("e2fsck")
+                        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+                        .arg("-fn")
+                        .arg(&disk)
+                        .output()
+                        .unwrap();
+                    assert!(
+                        check.status.success(),
+                        "{}",
+                        String::from_utf8_lossy(&check.stdout)
+                    );
+                });
+            }
+        });
+    }
+
+    #[test]
     fn a_disk_that_cannot_be_made_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let templates = directory.path().join("templates");
         let disk = directory.path().join("absent/upper.ext4");
         let error = make(&templates, &disk, SMALLEST).unwrap_err();
+        assert!(matches!(error, DiskError::Make(_)), "{error}");
+        make(&templates, &directory.path().join("fine"), SMALLEST).unwrap();
+        let error = make(&templates, &disk, SMALLEST).unwrap_err();
         assert!(matches!(error, DiskError::Copy { .. }), "{error}");
+        let left: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(
-            fs::read_dir(directory.path()).unwrap().count(),
-            1,
-            "only the templates"
+            left.len(),
+            2,
+            "only the templates and the one that is fine: {left:?}"
         );
+        assert_eq!(fs::read_dir(&templates).unwrap().count(), 1);
     }
 }

@@ -170,16 +170,19 @@ fn judge(vm: &Vm, goal: Goal, generation: u64) -> Verdict {
     match (goal, vm.status.known()) {
         (Goal::Gone, _) => Verdict::WaitOn,
         (Goal::Running | Goal::Stopped, Some(Status::Deleting)) => Verdict::Removed,
+        // A wish that the host tries again and again is never settled; its people should hear why at once. What
+        // failed under an older wish shows as INIT once this one is asked.
+        (Goal::Running, Some(Status::Error)) if is_retried(vm) => Verdict::Failed,
         // What is seen now still speaks of an older wish.
         (Goal::Running | Goal::Stopped, _) if !is_settled => Verdict::WaitOn,
         (Goal::Running, Some(Status::Running)) | (Goal::Stopped, Some(Status::Stopped)) => Verdict::Reached,
-        (Goal::Running | Goal::Stopped, Some(Status::Error)) if !is_retried(vm) => Verdict::Failed,
+        (Goal::Running | Goal::Stopped, Some(Status::Error)) => Verdict::Failed,
         (Goal::Running, Some(Status::Stopped)) => Verdict::WrongTurn,
         (Goal::Running | Goal::Stopped, _) => Verdict::WaitOn,
     }
 }
 
-/// Whether the host mends it by itself; then it is worth waiting for.
+/// Whether the host tries it again by itself.
 fn is_retried(vm: &Vm) -> bool {
     vm.reason.as_ref().is_some_and(|reason| reason.retried)
 }
@@ -225,7 +228,8 @@ mod tests {
             (Running, "LEVITATING", 2, false, WaitOn),
             (Running, "ERROR", 1, false, WaitOn),
             (Running, "ERROR", 2, false, Failed),
-            (Running, "ERROR", 2, true, WaitOn),
+            (Running, "ERROR", 1, true, Failed),
+            (Stopped, "ERROR", 1, true, WaitOn),
             (Running, "STOPPED", 1, false, WaitOn),
             (Running, "STOPPED", 2, false, WrongTurn),
             (Running, "DELETING", 2, false, Removed),

@@ -30,6 +30,9 @@ pub struct Store {
     _lock: Arc<File>,
 }
 
+/// Takes the write lock at once, so what is read through the transaction cannot change under it.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 impl Store {
     /// Opens the database at `path`, making it (mode 0600) and bringing its schema up to date.
     ///
@@ -73,8 +76,27 @@ impl Store {
     /// # Errors
     /// The turn does not come in time.
     pub async fn write(&self) -> Result<Write, StoreError> {
-        let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
+        let begun = match self.writer.begin_with(BEGIN).await {
+            // A commit that met a full disk leaves its connection believing that it is still in its transaction.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.renew_writer().await?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
+        };
         begun.map(Write::new).map_err(StoreError::sql("begin a change"))
+    }
+
+    /// Puts a new connection in the writer's place.
+    async fn renew_writer(&self) -> Result<(), StoreError> {
+        let connection = self
+            .writer
+            .acquire()
+            .await
+            .map_err(StoreError::sql("begin a change"))?;
+        // The pool opens another for whoever comes next.
+        drop(connection.detach());
+        Ok(())
     }
 
     /// Closes the database in order; a program that ends without it loses nothing either.

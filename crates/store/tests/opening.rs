@@ -146,11 +146,28 @@ async fn fill_here(path: &Path) -> StoreError {
             Err(error) => Err(error),
         };
         if let Err(error) = written {
+            writes_again_with_room(&store, path).await;
             store.close().await;
             return error;
         }
     }
     panic!("2 MiB hold 16 MiB")
+}
+
+/// The store that met the full disk goes on as soon as there is room.
+async fn writes_again_with_room(store: &Store, path: &Path) {
+    let small = path.parent().unwrap();
+    let grown = std::process::Command::new("mount")
+        .args(["-o", "remount,size=8m"])
+        .arg(small)
+        .status();
+    assert!(grown.unwrap().success());
+    let mut write = store.write().await.unwrap();
+    write
+        .installation_insert(InstallationId::from_random([2; 16]))
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
 }
 
 fn large_host(byte: u8) -> Host {
