@@ -21,7 +21,7 @@ enum Command {
     Bundle(bundle::Args),
     /// Make an OCI layout of a tar
     OciLayout(oci_layout::Args),
-    /// Hold the crates against architecture.toml
+    /// Hold the crates against architecture.toml, and the papers against both
     Tidy,
 }
 
