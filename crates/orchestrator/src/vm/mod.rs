@@ -42,6 +42,13 @@ pub(crate) struct Wish {
     pub(crate) suspend: bool,
 }
 
+impl Wish {
+    /// Whether it was said before what stands in `record`, and so means nothing any more, removal included.
+    fn is_older_than(&self, record: &VmRecord) -> bool {
+        (self.placement, self.generation) < (record.placement, record.accepted)
+    }
+}
+
 /// The way in to a VM's task.
 pub(crate) struct VmHandle {
     pub(crate) wishes: watch::Sender<Wish>,
@@ -169,10 +176,9 @@ impl VmTask {
     /// Takes on the newest wish, written down before anything is done for it.
     fn take_wish(&mut self) -> Result<(), crate::memory::FileError> {
         let wish = self.wishes.borrow_and_update().clone();
-        let newer = wish.generation > self.record.accepted
-            || wish.placement > self.record.placement
+        let newer = (wish.placement, wish.generation) > (self.record.placement, self.record.accepted)
             || (wish.remove && !self.record.remove);
-        if !newer && self.written {
+        if self.written && (!newer || wish.is_older_than(&self.record)) {
             return Ok(());
         }
         let mut next = self.record.clone();

@@ -546,13 +546,13 @@ async fn is_ready_within(patience: Duration, states: &mut watch::Receiver<GuestS
 async fn superseded(mut wishes: watch::Receiver<Wish>, record: VmRecord) {
     let pointless = |wish: &Wish| {
         let body = wish.body.as_ref().filter(|_| wish.generation > record.accepted);
-        wish.suspend
-            || (wish.remove && !record.remove)
+        let other = (wish.remove && !record.remove)
             || body.is_some_and(|body| {
                 body.power != record.body.power
                     || body.boot > record.body.boot
                     || body.rootfs > record.body.rootfs
-            })
+            });
+        wish.suspend || (other && !wish.is_older_than(&record))
     };
     if wishes.wait_for(pointless).await.is_err() {
         std::future::pending().await

@@ -11,4 +11,7 @@
 
 mod support;
 
+mod faults;
 mod lifecycle;
+mod plans;
+mod restarts;
