@@ -60,7 +60,12 @@ impl GuestLink {
         self.state.borrow().clone()
     }
 
-    /// A view that can be waited on.
+    /// What the guest last said, which is then no news any more.
+    pub(crate) fn take_news(&mut self) -> GuestState {
+        self.state.borrow_and_update().clone()
+    }
+
+    /// A view that can be waited on; its news is what [`GuestLink::take_news`] has not given yet.
     pub(crate) fn watch(&self) -> watch::Receiver<GuestState> {
         self.state.clone()
     }

@@ -272,7 +272,7 @@ impl VmTask {
     }
 
     fn guest_spoke(&mut self) {
-        let Some(state) = self.guest.as_ref().map(GuestLink::state) else {
+        let Some(state) = self.guest.as_mut().map(GuestLink::take_news) else {
             return;
         };
         self.actual.ready = state.ready.as_ref().map(|ready| ready.config_revision);
