@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::Bus;
 use driver::{Driver, DriverError, Observation, Recovered};
 use image::{ImageSummary, Images};
-use model::{HeldImage, HostId, VmId};
+use model::{Digest, HeldImage, HostId, VmBody, VmId};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wire::host::{HostPlan, HostReport, Refusal};
@@ -220,11 +220,22 @@ impl Orchestrator {
         let disk = self.host.memory.vm_folder(id).join("upper.ext4").exists();
         Some(VmRecord {
             rootfs: if disk { body.rootfs } else { 0 },
+            image: self.image_under(&body),
             boot: body.boot,
             outcome,
             remove: vm.remove,
             ..VmRecord::new(id, vm.placement, vm.generation, body)
         })
+    }
+
+    /// What the image of a VM was resolved to, where the cache still knows.
+    fn image_under(&self, body: &VmBody) -> Option<Digest> {
+        let reference = body.image.to_string();
+        let held = self.host.images.list().ok()?;
+        let image = held
+            .into_iter()
+            .find(|image| image.references.contains(&reference))?;
+        Some(image.digest)
     }
 
     async fn plan_came(&mut self, bytes: &[u8]) {

@@ -6,10 +6,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
+type Unmake = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What would be unmade, newest last.
 #[derive(Default)]
 pub(crate) struct Undo {
-    steps: Vec<(&'static str, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    steps: Vec<(&'static str, Unmake)>,
 }
 
 impl Undo {

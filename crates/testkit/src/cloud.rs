@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::{Client, ClientConfig};
 use bus::Bus;
 use control::{Control, ControlConfig};
+use driver::Needs;
 use store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -33,11 +34,24 @@ struct Running {
 }
 
 impl Cloud {
-    /// A control plane that remembers nothing, and so many hosts, all started.
+    /// A control plane that remembers nothing, and so many hosts, all started. Their machines need a TAP and
+    /// nothing else, so no image is ever looked for.
     ///
     /// # Errors
     /// Something cannot start.
     pub async fn start(hosts: usize) -> Result<Self, Fault> {
+        let needs = Needs {
+            tap: true,
+            ..Needs::default()
+        };
+        Self::start_needing(needs, hosts).await
+    }
+
+    /// The same with hosts whose machines need this.
+    ///
+    /// # Errors
+    /// Something cannot start.
+    pub async fn start_needing(needs: Needs, hosts: usize) -> Result<Self, Fault> {
         let bus = Bus::in_process();
         let mut cloud = Self {
             hosts: Vec::new(),
@@ -49,7 +63,7 @@ impl Cloud {
         for index in 0..hosts {
             cloud
                 .hosts
-                .push(SimHost::start(&format!("host-{index}"), bus.clone()).await?);
+                .push(SimHost::start(&format!("host-{index}"), needs, bus.clone()).await?);
         }
         let client = cloud.client()?.clone();
         crate::until(

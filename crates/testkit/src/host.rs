@@ -32,11 +32,8 @@ pub struct SimHost {
 
 impl SimHost {
     /// A host that remembers nothing yet, started.
-    pub(crate) async fn start(name: &str, bus: Bus) -> Result<Self, Fault> {
-        let machines = Sim::new().with_needs(Needs {
-            tap: true,
-            ..Needs::default()
-        });
+    pub(crate) async fn start(name: &str, needs: Needs, bus: Bus) -> Result<Self, Fault> {
+        let machines = Sim::new().with_needs(needs);
         let sim = machines.clone().with_guest(guest::speak(machines));
         let mut host = Self {
             sim,

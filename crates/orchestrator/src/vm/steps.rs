@@ -132,12 +132,13 @@ impl VmTask {
         Ok(self.host.memory.host_key_write(self.id(), &pem)?)
     }
 
-    /// Resolves and pulls the image, once per root file system; later boots take the digest from the cache.
+    /// Resolves and pulls the image, once per root file system; later boots take the digest from the cache. A VM
+    /// whose damaged entry lost the digest has it resolved again.
     async fn image(&mut self) -> Result<(), StepError> {
         if !self.host.driver.capabilities().needs.root_filesystem {
             return Ok(());
         }
-        if self.record.rootfs == self.record.body.rootfs {
+        if self.record.rootfs == self.record.body.rootfs && self.record.image.is_some() {
             return self.cached_image().await.map(drop);
         }
         let view = self.view.clone();

@@ -3,15 +3,13 @@
 //! Everything but machines, networks and guests is the real thing, so what holds here holds for the system; the few
 //! tests with real machines are the program's own.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "helpers of tests fail like tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod support;
 
 mod faults;
+mod images;
 mod lifecycle;
 mod plans;
+mod random;
 mod restarts;
