@@ -6,9 +6,8 @@ use crate::host::{Host, run, target};
 use crate::measure::{Figure, Unit};
 use crate::process::Memory;
 
-/// Prints the memory of PID 1, an empty line, and that of its SSH server: the child that is alone in being PID 1's, and
-/// runs the same program.
-const LOOK: &str = "cat /proc/1/smaps_rollup; echo; cat /proc/$(pgrep -o -P 1 -f powerunit-ssh)/smaps_rollup";
+/// Prints the memory of PID 1, an empty line, and that of the SSH server, its child.
+const LOOK: &str = "cat /proc/1/smaps_rollup; echo; cat /proc/$(pgrep -o -x powerunit-ssh)/smaps_rollup";
 
 pub(crate) fn measure() -> Result<Vec<Figure>, BenchError> {
     let host = Host::up()?;
