@@ -19,6 +19,10 @@ use wire::guest::{
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Until a greeting that was not answered is said again. Too short fills the port of a guest that boots slowly.
+const FIRST_PATIENCE: Duration = Duration::from_millis(300);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the guest last said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GuestState {
@@ -129,6 +133,8 @@ impl Talk {
         stream.write_all(&self.greeting()?).await?;
         let mut decoder = Decoder::<GuestFrame>::default();
         let mut buffer = vec![0; 4096];
+        let mut heard = false;
+        let mut patience = FIRST_PATIENCE;
         loop {
             tokio::select! {
                 count = stream.read(&mut buffer) => {
@@ -136,6 +142,7 @@ impl Talk {
                     if count == 0 {
                         return Ok(());
                     }
+                    heard = true;
                     decoder.push(buffer.get(..count).unwrap_or_default());
                     self.hear(&mut decoder);
                 }
@@ -145,6 +152,12 @@ impl Talk {
                         self.config = (**config).clone();
                     }
                     stream.write_all(&Encoder.encode(&order)?).await?;
+                }
+                // A guest that is up may have answered while its kernel still held the port for disconnected, and
+                // the answer was lost. One that is still booting reads the greeting once more, which changes nothing.
+                () = tokio::time::sleep(patience), if !heard => {
+                    patience = (patience * 2).min(LONGEST_PATIENCE);
+                    stream.write_all(&self.greeting()?).await?;
                 }
             }
         }

@@ -32,7 +32,7 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     let host = parts::host(&settings).await?;
     let store = Store::open(&settings.state.join("pitwall.db")).await?;
     let bus = Bus::in_process();
-    let control = Control::open(ControlConfig::new(store, bus.clone())).await?;
+    let control = Control::open(ControlConfig::new(store.clone(), bus.clone())).await?;
     let admin = admin_token(&control, &settings.token_file()).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -56,6 +56,8 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
             tracing::error!(%error, "a part of pitwall ended early");
         }
     }
+    // In order, so that the database's file alone is a whole backup.
+    store.close().await;
     tracing::info!("pitwall is down; the VMs go on");
     Ok(ExitCode::SUCCESS)
 }

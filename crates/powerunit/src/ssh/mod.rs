@@ -46,6 +46,9 @@ use settings::Settings;
 pub fn main() -> ExitCode {
     let _ = rustix::thread::set_name(c"powerunit-ssh");
     crate::limits::raise_own();
+    if let Err(error) = hear_all_signals() {
+        complain(&format!("sessions cannot be ended politely: {error}"));
+    }
     let done = take_descriptors().and_then(|(listener, parent)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -59,6 +62,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Takes back what PID 1 blocks for its own sake: a mask outlives exec (signal(7)), so every session would have it.
+fn hear_all_signals() -> nix::Result<()> {
+    nix::sys::signal::SigSet::empty().thread_set_mask()
 }
 
 /// One line for the console.

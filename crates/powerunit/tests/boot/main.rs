@@ -64,6 +64,11 @@ fn a_machine_lives_is_told_new_things_and_ends_in_order() {
 
     let ssh = vm.client();
     assert_eq!(ssh.run("exit 37").status.code(), Some(37));
+    // What PID 1 blocks for itself must not reach a session, or nothing in it could be ended politely.
+    assert_eq!(
+        ssh.run("grep SigBlk /proc/self/status").stdout,
+        b"SigBlk:\t0000000000000000\n"
+    );
     eprintln!(
         "first exit status after {:.2?} and {:.2} CPU s",
         started.elapsed(),
