@@ -37,10 +37,13 @@ async fn create_let_the_host_finish_expect_running() {
 #[tokio::test]
 async fn address_and_host_key_stay_over_stop_and_start() {
     let cloud = Cloud::start(1).await.unwrap();
-    let before = create(&cloud, "web").await;
     let host = &cloud.hosts[0];
+    let bare = host.hands.leftovers();
+    let before = create(&cloud, "web").await;
+    assert_ne!(host.hands.leftovers(), bare);
     stop(&cloud, "web").await;
     expect(&cloud, "web", Status::Stopped).await;
+    assert_eq!(host.hands.leftovers(), bare, "one that is off has no way in");
     assert_eq!(host.sim.leftovers(), Vec::<String>::new());
     start(&cloud, "web").await;
     let after = expect(&cloud, "web", Status::Running).await;

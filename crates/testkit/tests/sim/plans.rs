@@ -197,6 +197,29 @@ async fn an_entry_older_than_the_vm_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_greater_boot_of_a_running_vm_restarts_it_once() {
+    let (cloud, mut speaker, vms) = two_vms().await;
+    let mut again = speaker.next();
+    let wished = again.vms.iter_mut().find(|vm| vm.id == vms[0].id).unwrap();
+    wished.generation += 1;
+    wished.body.as_mut().unwrap().boot += 1;
+    let settled = |plan: &HostPlan| {
+        let number = plan.number;
+        let id = vms[0].id;
+        move |report: &HostReport| {
+            let seen = report.vms.iter().find(|vm| vm.id == id).map(|vm| &vm.seen);
+            let done = |seen: &model::Seen| seen.boot == 2 && seen.settled == seen.accepted;
+            report.plan == number && phase(report, id) == Some(Phase::Running) && seen.is_some_and(done)
+        }
+    };
+    speaker.say(&again, settled(&again)).await;
+    again.number += 1;
+    speaker.say(&again, settled(&again)).await;
+    assert_eq!(cloud.hosts[0].sim.starts(), 3);
+    assert!(vms.iter().all(|vm| cloud.hosts[0].sim.runs(vm.id)));
+}
+
+#[tokio::test]
 async fn plans_may_come_twice_and_in_any_order() {
     let (cloud, mut speaker, vms) = two_vms().await;
     let first = speaker.held.clone();
