@@ -344,6 +344,18 @@ impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the last lines of pitwall's log:\n{}", self.log_tail());
+            eprintln!("the firewall:\n{}", self.ruleset());
+            for words in [["ip", "neigh"], ["ip", "-d"], ["bridge", "fdb"]] {
+                let mut command = self.command(words[0]);
+                command.args(&words[1..]);
+                if words[1] == "-d" {
+                    command.arg("link");
+                }
+                eprintln!(
+                    "{words:?}: {}",
+                    command.output().map(|output| text(&output)).unwrap_or_default()
+                );
+            }
         }
         if let Some(mut program) = self.program.take() {
             let _ = program.kill();
