@@ -255,7 +255,7 @@ fn disk(settings: &Settings) -> Finding {
         .unwrap_or(Path::new("/"));
     match nix::sys::statvfs::statvfs(place) {
         Ok(disk) => {
-            let free = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
+            let free = disk.blocks_available() * disk.fragment_size();
             let found = format!("{} MiB free for {}", free >> 20, settings.state.display());
             if free < LITTLE_DISK {
                 missing("disk", found, "free space, or choose another place with --state")

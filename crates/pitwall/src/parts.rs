@@ -127,7 +127,7 @@ pub(crate) fn capacity(settings: &Settings) -> Result<Capacity, RoleError> {
         path: settings.state.clone(),
         source: error.into(),
     })?;
-    let disk_bytes = u64::from(disk.blocks()) * u64::from(disk.fragment_size());
+    let disk_bytes = disk.blocks() * disk.fragment_size();
     Ok(Capacity {
         cpus: u32::try_from(cpus)
             .unwrap_or(u32::MAX)

@@ -47,7 +47,6 @@ fn a_kill_leaves_vms_and_sessions_alone_and_the_next_start_adopts_them() {
         assert_eq!(field(before, "host_key"), field(&after, "host_key"));
     }
     echo("after");
-    drop(echo);
     drop(says);
     assert!(session.wait().unwrap().success());
     for (name, boot) in ["one", "two"].into_iter().zip(boots) {

@@ -3,6 +3,13 @@
 //!
 //! They need root, the guests' kernel (`make bundle`) and the Debian image (`make image`); `make test` sees to that.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test has nothing better to do than to fail, and to say what it saw"
+)]
+
 mod adoption;
 mod deletion;
 mod env;
