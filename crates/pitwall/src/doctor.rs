@@ -122,10 +122,10 @@ async fn hypervisor(settings: &Settings) -> (String, Finding) {
             };
             let sentence = format!("{how}: {}", verdict.why);
             let finding = match verdict.accelerator {
-                Accelerator::Hardware => well("hypervisor", format!("{}, {sentence}", verdict.vmm)),
+                Accelerator::Hardware => well("hypervisor", verdict.vmm),
                 Accelerator::Software => note(
                     "hypervisor",
-                    format!("{}, {sentence}", verdict.vmm),
+                    verdict.vmm,
                     "all works, several times slower; take a machine whose /dev/kvm runs guests for speed",
                 ),
             };

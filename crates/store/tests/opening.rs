@@ -190,14 +190,14 @@ fn large_host(byte: u8) -> Host {
     }
 }
 
-/// `schema.sql` is what people read; the history is what is run. Set `PITWALL_REWRITE=1` to write the file anew.
+/// `schema.sql` is what people read; the history is what is run. Set `UPDATE_GOLDEN=1` to write the file anew.
 #[tokio::test]
 async fn replaying_the_history_gives_the_schema_that_people_read() {
     let (_directory, path) = place();
     Store::open(&path).await.unwrap().close().await;
     let replayed = schema(&path).await;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.sql");
-    if std::env::var_os("PITWALL_REWRITE").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &replayed).unwrap();
     }
     assert_eq!(replayed, std::fs::read_to_string(&file).unwrap());

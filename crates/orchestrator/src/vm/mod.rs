@@ -10,7 +10,9 @@
 //! pointless (removal, another power, a greater counter), and what it made is unmade first.
 
 mod failure;
+mod machine;
 mod steps;
+mod talk;
 mod view;
 
 use std::sync::Arc;
