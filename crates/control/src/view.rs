@@ -165,10 +165,11 @@ pub fn ssh_command(address: Ipv4Addr, port: u16, login: &str, host_key: &str) ->
         22 => address.to_string(),
         _ => format!("[{address}]:{port}"),
     };
+    // Right after a start the host's neighbour table may still hold the VM for absent; the second attempt asks anew.
     Some(format!(
         "ssh -p {port} -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null \
          -o GlobalKnownHostsFile=/dev/null -o 'KnownHostsCommand=/bin/echo {known_as} {kind} {blob}' \
-         -o IdentitiesOnly=yes {login}@{address}"
+         -o IdentitiesOnly=yes -o ConnectionAttempts=3 {login}@{address}"
     ))
 }
 
@@ -195,7 +196,7 @@ mod tests {
             "ssh -p 2222 -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null \
              -o GlobalKnownHostsFile=/dev/null \
              -o 'KnownHostsCommand=/bin/echo [172.30.0.3]:2222 ssh-ed25519 AAAAC3Nz+/=' \
-             -o IdentitiesOnly=yes fred@172.30.0.3"
+             -o IdentitiesOnly=yes -o ConnectionAttempts=3 fred@172.30.0.3"
         );
         let default_port = ssh_command(ADDRESS, 22, "fred", "ssh-ed25519 AAAA").unwrap();
         assert!(

@@ -101,6 +101,8 @@ pub(crate) fn arguments(
         "UserKnownHostsFile=/dev/null".to_owned(),
         "GlobalKnownHostsFile=/dev/null".to_owned(),
         format!("KnownHostsCommand=/bin/echo {known_as} {host_key}"),
+        // Right after a start the neighbour table may still hold the VM for absent; another attempt asks anew.
+        "ConnectionAttempts=3".to_owned(),
         "CheckHostIP=no".to_owned(),
         "UpdateHostKeys=no".to_owned(),
         "PreferredAuthentications=publickey".to_owned(),
@@ -160,7 +162,7 @@ mod tests {
             format!(
                 "-i|/k y|-o|IdentitiesOnly=yes|-p|2222|-o|StrictHostKeyChecking=yes|-o|UserKnownHostsFile=/dev/null|\
                  -o|GlobalKnownHostsFile=/dev/null|-o|KnownHostsCommand=/bin/echo [172.30.0.3]:2222 {KEY}|\
-                 -o|CheckHostIP=no|-o|UpdateHostKeys=no|-o|PreferredAuthentications=publickey|-t|--|fred@172.30.0.3|\
+                 -o|ConnectionAttempts=3|-o|CheckHostIP=no|-o|UpdateHostKeys=no|-o|PreferredAuthentications=publickey|-t|--|fred@172.30.0.3|\
                  sh|-c|exit 3"
             )
         );
