@@ -1,10 +1,11 @@
 //! What goes wrong is said clearly, in `pwctl` and in the API, leaves nothing half-made, and disturbs nobody.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::env::{Host, debian, field, run, text};
+use crate::env::{Host, debian, field, run, text, until};
 use crate::registry::{Registry, foreign, layer, spoilt};
 
 /// Creates a VM that cannot come to be; checks what is said and that nothing of it is left after `rm`.
@@ -136,6 +137,12 @@ fn a_full_subnet_says_so_and_mends_itself() {
             "64M",
             "--no-wait",
         ]);
+    }
+    // Leases are taken as the hosts' tasks come to run, not in the order of the wishes.
+    for name in ["a", "b", "c", "d"] {
+        until("a lease", Duration::from_secs(60), || {
+            host.get(name)["address"].as_str().map(drop)
+        });
     }
     let output = host.pwctl(&[
         "create",
