@@ -12,6 +12,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use super::auth::Authority;
 use super::environment::Ends;
 use super::gate::Gate;
+use super::permissions::Permissions;
 use super::process::Task;
 use super::pty;
 use super::session::{Context, Session};
@@ -25,6 +26,8 @@ pub(super) struct Client {
     ends: Ends,
     gate: Arc<Gate>,
     login: String,
+    /// What authentication granted.
+    permissions: Permissions,
     inside: Arc<AtomicBool>,
     sessions: HashMap<ChannelId, Session>,
 }
@@ -37,6 +40,7 @@ impl Client {
             ends,
             gate,
             login: String::new(),
+            permissions: Permissions::ALL,
             inside,
             sessions: HashMap::new(),
         }
@@ -165,7 +169,10 @@ impl Handler for Client {
         modes: &[(Pty, u32)],
         connection: &mut Connection,
     ) -> Result<(), Self::Error> {
-        let session = self.sessions.get_mut(&channel);
+        let session = self
+            .sessions
+            .get_mut(&channel)
+            .filter(|_| self.permissions.terminal);
         let known = session.is_some();
         if let Some(session) = session {
             let size = pty::size(columns, rows, width, height);

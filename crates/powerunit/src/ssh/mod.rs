@@ -21,6 +21,7 @@ mod client;
 mod environment;
 mod gate;
 mod outcome;
+mod permissions;
 mod process;
 mod pty;
 mod pump;
