@@ -1,0 +1,123 @@
+//! The SSH server as an ordinary process on loopback, told its configuration as PID 1 tells it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
+
+use wire::guest::*;
+
+use crate::support::available;
+use crate::support::ssh::{Client, KeyPair};
+
+/// A server of its own for each test.
+pub(crate) struct Server {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) key: KeyPair,
+    pub(crate) host_key: KeyPair,
+    pub(crate) port: u16,
+    pub(crate) child: Child,
+    parent: UnixStream,
+}
+
+impl Server {
+    pub(crate) fn start() -> Option<Self> {
+        if !available(&["ssh", "ssh-keygen"], &[]) {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate(folder.path(), "key");
+        let host_key = KeyPair::generate(folder.path(), "host-key");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (parent, theirs) = UnixStream::pair().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_powerunit"))
+            .arg("ssh")
+            .stdin(OwnedFd::from(listener))
+            .stdout(OwnedFd::from(theirs))
+            .spawn()
+            .unwrap();
+        let mut server = Self {
+            folder,
+            key,
+            host_key,
+            port,
+            child,
+            parent,
+        };
+        let keys = vec![server.key.public()];
+        assert!(matches!(
+            server.configure(1, keys),
+            GuestFrame::Ready(Ready {
+                config_revision: 1,
+                ..
+            })
+        ));
+        Some(server)
+    }
+
+    /// As PID 1 does it.
+    pub(crate) fn configure(&mut self, revision: u64, authorized_keys: Vec<String>) -> GuestFrame {
+        let host_key = HostKey::from_pem(self.host_key.private());
+        self.configure_with(revision, authorized_keys, host_key)
+    }
+
+    pub(crate) fn configure_with(
+        &mut self,
+        revision: u64,
+        authorized_keys: Vec<String>,
+        host_key: HostKey,
+    ) -> GuestFrame {
+        let disk = Disk::Serial("none".into());
+        let config = Config {
+            revision,
+            hostname: "here".into(),
+            network: None,
+            ssh: Ssh {
+                port: self.port,
+                host_key,
+                authorized_keys,
+                user_cas: Vec::new(),
+                image_keys: false,
+            },
+            image: ImageDefaults {
+                env: vec!["FROM_IMAGE=yes".into()],
+                ..ImageDefaults::default()
+                volumes: Vec::new(),
+            },
+            disks: Disks {
+                root: disk.clone(),
+                root_devices: vec![],
+                upper: disk,
+                modules: None,
+            },
+            service: None,
+        };
+        self.parent
+            .write_all(&Encoder.encode(&HostFrame::Config(Box::new(config))).unwrap())
+            .unwrap();
+        let mut decoder = Decoder::<GuestFrame>::default();
+        let mut buffer = [0; 4096];
+        loop {
+            let count = self.parent.read(&mut buffer).unwrap();
+            assert!(count > 0, "the server ended");
+            decoder.push(&buffer[..count]);
+            if let Some(frame) = decoder.next_frame() {
+                return frame.unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.folder.path(), &self.key, &self.host_key.public(), self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
