@@ -86,7 +86,7 @@ CREATE TABLE vms (
     authorized_keys TEXT NOT NULL,
     needs TEXT NOT NULL,
     created_at BIGINT NOT NULL
-);
+, options TEXT NOT NULL DEFAULT '{}');
 
 CREATE INDEX events_by_vm ON events (vm, sequence);
 

@@ -170,5 +170,6 @@ fn stand_in(vm: VmId) -> Result<VmBody, Error> {
         rootfs: 0,
         authorized_keys: Vec::new(),
         needs: [].into(),
+        options: model::VmOptions::default(),
     })
 }

@@ -65,6 +65,7 @@ impl CreateVm {
             rootfs: 1,
             authorized_keys: self.keys,
             needs,
+            options: model::VmOptions::default(),
         })
     }
 }

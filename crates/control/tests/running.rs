@@ -138,6 +138,8 @@ fn report(id: HostId, start: u64, number: u64, plan: Option<&HostPlan>) -> HostR
                 login: None,
                 host_keys: vec![],
                 image_digest: None,
+                service: None,
+                powered_off: false,
             };
             (vm.id, seen)
         })

@@ -82,6 +82,9 @@ pub enum DriverError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The machine has no console that people can type on.
+    #[error("{0} has no console")]
+    NoConsole(VmId),
     /// The control channel could not be opened.
     #[error("cannot open the control channel of {id}")]
     Control {
@@ -191,6 +194,11 @@ impl DriverError {
                 "look at this process on the host; a disk that does not answer can hold it",
             ),
             Self::Control { .. } => Reason::passing(ReasonCode::VmmFailed, message, "restart the VM"),
+            Self::NoConsole(_) => Reason::lasting(
+                ReasonCode::HostFailed,
+                message,
+                "create the VM with --console, or sign in over SSH",
+            ),
             Self::Simulated(_) => {
                 Reason::passing(ReasonCode::HostFailed, message, "nothing: it is a rehearsal")
             }

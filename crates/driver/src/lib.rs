@@ -28,6 +28,7 @@ mod spec;
 
 pub use error::{DriverError, QmpError, SpecFault};
 pub use port::{
-    Abilities, Accelerator, Capabilities, ControlStream, Driver, Exit, Needs, Observation, Recovered, Verdict,
+    Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, Exit, Needs,
+    Observation, Recovered, Verdict,
 };
 pub use spec::{Disk, Kernel, MachineSpec, Nic};

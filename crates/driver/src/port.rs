@@ -66,6 +66,13 @@ pub trait Driver: Send + Sync + 'static {
     /// When the host cannot be searched.
     async fn recover(&self) -> Result<Vec<Recovered>, DriverError>;
 
+    /// The guest's console, for people to watch and to type on: what was printed last, then what is printed from now
+    /// on. There is one at a time: a second caller takes it from the first.
+    ///
+    /// # Errors
+    /// When the machine does not run, or has no such console: see [`Abilities::console`].
+    async fn console(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError>;
+
     /// The last lines that the guest wrote to its console; empty where there are none.
     async fn console_tail(&self, id: VmId) -> String;
 
@@ -105,8 +112,32 @@ pub struct Abilities {
     pub control_channel: bool,
     /// Whether the guest's console is kept.
     pub console_log: bool,
+    /// Which machines have a console that people can type on.
+    pub console: Consoles,
     /// How many disks a machine may have in all.
     pub max_disks: usize,
+    /// How a guest finds its disks.
+    pub disk_names: DiskNames,
+}
+
+/// Which machines have a console that people can type on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consoles {
+    /// None has.
+    None,
+    /// Those that were made with one, [`MachineSpec::console`]: it costs them something.
+    OnRequest,
+    /// All have.
+    Always,
+}
+
+/// How a guest finds its disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskNames {
+    /// By their serials.
+    Serial,
+    /// By their order: `/dev/vda` is the first.
+    Order,
 }
 
 /// How machines run here.

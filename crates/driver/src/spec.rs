@@ -21,6 +21,10 @@ pub struct MachineSpec {
     pub nic: Option<Nic>,
     /// What it boots; without one it runs its firmware only.
     pub kernel: Option<Kernel>,
+    /// Whether it has a console that people can type on, where that is not free.
+    pub console: bool,
+    /// The number of the user and group that its VMM runs as, nobody else's on this host; 0 where the driver needs none.
+    pub owner: u32,
 }
 
 /// A disk: a file of the host that the guest sees as a block device.

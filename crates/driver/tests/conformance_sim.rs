@@ -30,6 +30,8 @@ impl Fixture for SimHost {
             disks: Vec::new(),
             nic: None,
             kernel: None,
+            console: false,
+            owner: 0,
         }
     }
 

@@ -10,6 +10,7 @@ mod key;
 mod lifecycle;
 mod name;
 mod net;
+mod options;
 mod problem;
 mod reason;
 mod size;
@@ -21,6 +22,9 @@ pub use key::{KeyError, PublicKey};
 pub use lifecycle::{Status, StatusView, status};
 pub use name::{HostName, NameError, VmName};
 pub use net::{MacAddr, Subnet, SubnetError};
+pub use options::{
+    ProgramEnd, RestartPolicy, RestartPolicyError, ServiceAsk, ServiceSeen, ServiceState, VmOptions,
+};
 pub use problem::{Problem, ProblemCode};
 pub use reason::{Reason, ReasonCode, Retry};
 pub use size::{ByteSize, SizeError};

@@ -184,6 +184,7 @@ mod tests {
                 rootfs: 1,
                 authorized_keys: vec![],
                 needs: [].into(),
+                options: crate::VmOptions::default(),
             },
         }
     }
@@ -203,6 +204,8 @@ mod tests {
             login: None,
             host_keys: vec![],
             image_digest: None,
+            service: None,
+            powered_off: false,
         }
     }
 

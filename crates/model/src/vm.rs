@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::{ByteSize, Digest, ImageRef, PublicKey, Reason, VmId, VmName};
+use crate::{ByteSize, Digest, ImageRef, PublicKey, Reason, ServiceSeen, VmId, VmName, VmOptions};
 
 /// Whether a VM is asked to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -27,6 +27,8 @@ impl Feature {
     pub const OCI_IMAGE: Self = Self(Cow::Borrowed("oci-image"));
     /// Makes a machine from an OCI layout directory of the host itself.
     pub const OCI_LAYOUT: Self = Self(Cow::Borrowed("oci-layout"));
+    /// Obeys [`VmOptions`] that are not the default ones.
+    pub const OPTIONS: Self = Self(Cow::Borrowed("options"));
 
     /// A feature by its name, known to this version or not.
     pub fn named(name: impl Into<String>) -> Self {
@@ -74,6 +76,9 @@ pub struct VmBody {
     pub authorized_keys: Vec<PublicKey>,
     /// What the host must be able to do.
     pub needs: BTreeSet<Feature>,
+    /// What it runs, and how people get at it.
+    #[serde(default)]
+    pub options: VmOptions,
 }
 
 /// What was asked of a VM, with its numbers.
@@ -155,6 +160,12 @@ pub struct Seen {
     pub host_keys: Vec<String>,
     /// The manifest that the image reference was resolved to.
     pub image_digest: Option<Digest>,
+    /// The image's command, once it was started in this boot.
+    #[serde(default)]
+    pub service: Option<ServiceSeen>,
+    /// Whether the guest powered itself off at `boot`; then it stays off until another boot is asked.
+    #[serde(default)]
+    pub powered_off: bool,
 }
 
 /// What a host can hold in all, and what its VMs are given of it.

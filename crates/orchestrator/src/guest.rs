@@ -169,6 +169,7 @@ impl Talk {
             protocol_min: PROTOCOL.0,
             protocol_max: PROTOCOL.1,
             host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap_or_default(),
+            seed: None,
         };
         let mut bytes = Encoder.encode(&HostFrame::Hello(hello))?;
         bytes.extend(Encoder.encode(&HostFrame::Config(Box::new(self.config.clone())))?);
@@ -217,7 +218,11 @@ impl Talk {
             GuestFrame::PoweredOff { kind } => {
                 self.state.send_modify(|state| state.powered_off = Some(kind));
             }
-            GuestFrame::Stopping | GuestFrame::Pong { .. } => {}
+            GuestFrame::Stopping
+            | GuestFrame::Pong { .. }
+            | GuestFrame::Log(_)
+            | GuestFrame::Service(_)
+            | GuestFrame::Output { .. } => {}
         }
     }
 }

@@ -51,6 +51,8 @@ const fn gone(placement: u64, generation: u64) -> Seen {
         login: None,
         host_keys: Vec::new(),
         image_digest: None,
+        service: None,
+        powered_off: false,
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn body(name: &str) -> VmBody {
         rootfs: 1,
         authorized_keys: vec![],
         needs: [Feature::OCI_IMAGE].into(),
+        options: model::VmOptions::default(),
     }
 }
 

@@ -14,10 +14,16 @@ struct Migration {
 }
 
 /// Every change, oldest first. Entries are only added at the end; a released one is never edited.
-const HISTORY: &[Migration] = &[Migration {
-    name: "2026-11-22-first",
-    sql: include_str!("migrations/2026-11-22-first.sql"),
-}];
+const HISTORY: &[Migration] = &[
+    Migration {
+        name: "2026-11-22-first",
+        sql: include_str!("migrations/2026-11-22-first.sql"),
+    },
+    Migration {
+        name: "2026-11-22-vm-options",
+        sql: include_str!("migrations/2026-11-22-vm-options.sql"),
+    },
+];
 
 const CREATE_LIST: &str =
     "CREATE TABLE IF NOT EXISTS schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL)";

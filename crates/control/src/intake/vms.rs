@@ -140,6 +140,8 @@ mod tests {
             login: Some("fred".into()),
             host_keys: vec!["ssh-ed25519 AAAA".into()],
             image_digest: None,
+            service: None,
+            powered_off: false,
         }
     }
 

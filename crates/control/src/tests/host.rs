@@ -206,5 +206,7 @@ fn blank() -> Seen {
         login: Some("fred".into()),
         host_keys: vec!["ssh-ed25519 AAAAC3Nz".into()],
         image_digest: None,
+        service: None,
+        powered_off: false,
     }
 }

@@ -222,6 +222,8 @@ mod tests {
                 initramfs: "/usr/lib/pitwall/initramfs.cpio".into(),
                 extra_args: vec!["pw.test=1".into()],
             }),
+            console: false,
+            owner: 0,
         }
     }
 

@@ -43,8 +43,8 @@ use process::Process;
 use tsc::Tsc;
 
 use crate::{
-    Abilities, Accelerator, Capabilities, ControlStream, Driver, DriverError, Exit, MachineSpec, Needs,
-    Observation, Recovered, Verdict,
+    Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit,
+    MachineSpec, Needs, Observation, Recovered, Verdict,
 };
 
 /// A VMM that does not answer its monitor by then never will; a loaded host takes a second or two.
@@ -166,7 +166,9 @@ impl Driver for Qemu {
             abilities: Abilities {
                 control_channel: true,
                 console_log: true,
+                console: Consoles::None,
                 max_disks: command_line::MAX_DISKS,
+                disk_names: DiskNames::Serial,
             },
         }
     }
@@ -273,6 +275,10 @@ impl Driver for Qemu {
             }
         }
         Ok(found)
+    }
+
+    async fn console(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError> {
+        Err(DriverError::NoConsole(id))
     }
 
     async fn console_tail(&self, id: VmId) -> String {

@@ -23,8 +23,8 @@ pub use script::Step;
 use world::World;
 
 use crate::{
-    Abilities, Accelerator, Capabilities, ControlStream, Driver, DriverError, Exit, MachineSpec, Needs,
-    Observation, Recovered, Verdict,
+    Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit,
+    MachineSpec, Needs, Observation, Recovered, Verdict,
 };
 
 /// How much either end may write before the other has read: as much as a virtio port holds, roughly.
@@ -175,7 +175,9 @@ impl Driver for Sim {
         let abilities = Abilities {
             control_channel: true,
             console_log: true,
+            console: Consoles::None,
             max_disks: 21,
+            disk_names: DiskNames::Serial,
         };
         Capabilities {
             needs: self.needs,
@@ -252,6 +254,10 @@ impl Driver for Sim {
     async fn recover(&self) -> Result<Vec<Recovered>, DriverError> {
         self.script.at(Step::Recover).await?;
         Ok(self.world.all())
+    }
+
+    async fn console(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError> {
+        Err(DriverError::NoConsole(id))
     }
 
     async fn console_tail(&self, id: VmId) -> String {

@@ -122,6 +122,8 @@ impl Fixture for QemuHost {
                 initramfs: self.path("initramfs"),
                 extra_args: Vec::new(),
             }),
+            console: false,
+            owner: 0,
         }
     }
 

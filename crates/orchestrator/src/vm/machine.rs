@@ -130,6 +130,8 @@ impl VmTask {
             disks,
             nic,
             kernel,
+            console: body.options.console,
+            owner: 0,
         })
     }
 

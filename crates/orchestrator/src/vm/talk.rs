@@ -44,6 +44,7 @@ impl VmTask {
             user: image.config.user.unwrap_or_default(),
             env: image.config.env,
             working_dir: image.config.working_dir.unwrap_or_default(),
+            volumes: Vec::new(),
         });
         let network = self.host.lease(self.id()).map(|address| guest::Network {
             address,
@@ -72,6 +73,8 @@ impl VmTask {
                     .iter()
                     .map(ToString::to_string)
                     .collect(),
+                user_cas: Vec::new(),
+                image_keys: false,
             },
             image: defaults.unwrap_or_default(),
             disks: guest::Disks {
@@ -80,7 +83,9 @@ impl VmTask {
                     .map(|index| guest::Disk::Serial(image_serial(index)))
                     .collect(),
                 upper: guest::Disk::Serial(UPPER_SERIAL.to_owned()),
+                modules: None,
             },
+            service: None,
         })
     }
 

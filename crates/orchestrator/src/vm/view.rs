@@ -72,6 +72,8 @@ impl VmView {
             login: self.ssh_port.map(|_| LOGIN.to_owned()),
             host_keys: self.host_keys.clone(),
             image_digest: self.image,
+            service: None,
+            powered_off: false,
         }
     }
 }

@@ -105,6 +105,8 @@ fn config(
             port: Ssh::DEFAULT_PORT,
             host_key: HostKey::from_pem(read(folder.join("host_key"))?),
             authorized_keys: vec![read(host.state().join("id_pitwall.pub"))?.trim().to_owned()],
+            user_cas: Vec::new(),
+            image_keys: false,
         },
         image: ImageDefaults {
             working_dir: "/".to_owned(),
@@ -114,7 +116,9 @@ fn config(
             root: Disk::Serial("pw-root".to_owned()),
             root_devices: layers.map(|serial| Disk::Serial(serial.to_owned())).collect(),
             upper: Disk::Serial("pw-upper".to_owned()),
+            modules: None,
         },
+        service: None,
     })
 }
 
@@ -227,6 +231,7 @@ fn wait_ready(mut stream: UnixStream, config: &Config) -> Result<(), BenchError>
         protocol_min: PROTOCOL.0,
         protocol_max: PROTOCOL.1,
         host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap_or_default(),
+        seed: None,
     };
     for frame in [
         HostFrame::Hello(hello),

@@ -124,6 +124,8 @@ impl Guest {
                 });
             }
             HostFrame::Ping { n } => self.port.send(&GuestFrame::Pong { n }),
+            HostFrame::Time { unix_ns } => clock::adopt(unix_ns),
+            HostFrame::LogHeld { .. } | HostFrame::Open { .. } | HostFrame::Input { .. } => {}
         }
         None
     }

@@ -84,6 +84,7 @@ impl Vm {
             protocol_min: PROTOCOL.0,
             protocol_max: PROTOCOL.1,
             host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap(),
+            seed: None,
         }));
         self.send(&HostFrame::Config(Box::new(self.config.clone())));
     }
@@ -202,17 +203,22 @@ fn config(image: &Image, key: &KeyPair, host_key: &KeyPair) -> Config {
             port: Ssh::DEFAULT_PORT,
             host_key: HostKey::from_pem(host_key.private()),
             authorized_keys: vec![key.public()],
+            user_cas: Vec::new(),
+            image_keys: false,
         },
         image: ImageDefaults {
             user: image.user.into(),
             env: vec!["FROM_IMAGE=yes".into()],
             working_dir: "/".into(),
+            volumes: Vec::new(),
         },
         disks: Disks {
             root: Disk::Serial("pw-root".into()),
             root_devices: vec![],
             upper: Disk::Serial("pw-upper".into()),
+            modules: None,
         },
+        service: None,
     }
 }
 

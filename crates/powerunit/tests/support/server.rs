@@ -85,7 +85,6 @@ impl Server {
             image: ImageDefaults {
                 env: vec!["FROM_IMAGE=yes".into()],
                 ..ImageDefaults::default()
-                volumes: Vec::new(),
             },
             disks: Disks {
                 root: disk.clone(),

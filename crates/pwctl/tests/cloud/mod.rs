@@ -101,6 +101,7 @@ impl Cloud {
             rootfs: 1,
             authorized_keys: vec![KEY.parse().unwrap()],
             needs: [Feature::OCI_IMAGE].into(),
+            options: model::VmOptions::default(),
         };
         let seen = seen(1, 1, 1, Phase::Running, None);
         self.finds
@@ -245,5 +246,7 @@ fn seen(placement: u64, generation: u64, boot: u64, phase: Phase, reason: Option
         login: Some("fred".into()),
         host_keys: vec![HOST_KEY.into()],
         image_digest: None,
+        service: None,
+        powered_off: false,
     }
 }

@@ -225,6 +225,8 @@ fn vm_report(id: &str, phase: Phase, generation: u64) -> VmReport {
         login: Some("fred".into()),
         host_keys: vec![HOST_KEY.into()],
         image_digest: None,
+        service: None,
+        powered_off: false,
     };
     VmReport {
         id: VmId::from_str(id).unwrap(),

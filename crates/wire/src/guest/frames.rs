@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use model::MacAddr;
+use model::{MacAddr, RestartPolicy, ServiceSeen};
+
+use crate::stream::{Input, Lane, Open, Output};
 
 /// The version of the protocol that this code speaks, and the oldest it still speaks.
-pub const PROTOCOL: (u32, u32) = (1, 1);
+pub const PROTOCOL: (u32, u32) = (1, 2);
 
 /// The version to speak with a side that speaks `min` to `max`: the lower of the two highest, unless one side has
 /// dropped it.
@@ -38,6 +40,15 @@ pub enum FrameError {
     /// A part that every configuration has.
     #[error("the guest configuration has no {0:?} part")]
     Missing(&'static str),
+    /// Randomness has 32 bytes.
+    #[error("a seed of {0} bytes")]
+    Seed(usize),
+    /// Not one of the words that the protocol has for it.
+    #[error("{1} is no {0}")]
+    Word(&'static str, i32),
+    /// A message that says nothing.
+    #[error("an empty {0}")]
+    Empty(&'static str),
     /// Text that is no IP address.
     #[error("{0:?} is not an IP address")]
     Address(String),
@@ -71,6 +82,32 @@ pub enum HostFrame {
     Ping {
         /// Chosen by the host.
         n: u64,
+    },
+    /// The host's wall clock, said every few seconds. Version 2.
+    Time {
+        /// Nanoseconds since 1970-01-01 UTC.
+        unix_ns: u64,
+    },
+    /// The host has written down all of a boot's log before an offset. Version 2.
+    LogHeld {
+        /// The boot it speaks of.
+        boot_id: String,
+        /// Bytes since the boot.
+        offset: u64,
+    },
+    /// Begins a stream under a number not used in this connection. Version 2.
+    Open {
+        /// The number.
+        stream: u32,
+        /// What it is for.
+        open: Open,
+    },
+    /// Something for an open stream. Version 2.
+    Input {
+        /// The stream's number.
+        stream: u32,
+        /// What.
+        input: Input,
     },
 }
 
@@ -112,7 +149,35 @@ pub enum GuestFrame {
         /// The host's number.
         n: u64,
     },
+    /// What the service printed. Version 2.
+    Log(LogPart),
+    /// How the service is, at each change and after each greeting. Version 2.
+    Service(ServiceSeen),
+    /// Something of an open stream. Version 2.
+    Output {
+        /// The stream's number.
+        stream: u32,
+        /// What.
+        output: Output,
+    },
 }
+
+/// A run of bytes that the service printed. The guest keeps the last [`LOG_KEPT`] bytes that the host does not hold
+/// yet; a part that begins beyond the end of the last one shows a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPart {
+    /// Bytes of all parts of this boot before this one.
+    pub offset: u64,
+    /// When it was read, nanoseconds since 1970-01-01 UTC.
+    pub unix_ns: u64,
+    /// Where it was printed.
+    pub lane: Lane,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// How much of the log a guest keeps for a host that is away, bytes.
+pub const LOG_KEPT: usize = 1 << 20;
 
 /// The host's side of the greeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +188,18 @@ pub struct HostHello {
     pub protocol_max: u32,
     /// Its wall clock, nanoseconds since 1970-01-01 UTC; 0 when it does not say.
     pub host_time_unix_ns: u64,
+    /// Randomness for the guest's kernel, fresh in each greeting.
+    pub seed: Option<Seed>,
+}
+
+/// Random bytes that nobody else has seen. They are never printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Seed(pub [u8; 32]);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(not shown)")
+    }
 }
 
 /// The guest's side of the greeting.
@@ -153,6 +230,19 @@ pub struct Config {
     pub image: ImageDefaults,
     /// Where the filesystem is.
     pub disks: Disks,
+    /// What runs besides logins; `None` is a machine to log into.
+    pub service: Option<Service>,
+}
+
+/// The image's command. It runs as the image's user, in its directory and with its environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// What happens when it ends.
+    pub restart: RestartPolicy,
+    /// A number, or a name such as `SIGTERM`; empty means `SIGTERM`.
+    pub stop_signal: String,
 }
 
 /// The guest's one interface.
@@ -179,6 +269,10 @@ pub struct Ssh {
     pub host_key: HostKey,
     /// One OpenSSH public key line each.
     pub authorized_keys: Vec<String>,
+    /// Authorities whose user certificates count, one OpenSSH public key line each.
+    pub user_cas: Vec<String>,
+    /// Whether `authorized_keys` files of the image itself count.
+    pub image_keys: bool,
 }
 
 impl Ssh {
@@ -221,6 +315,9 @@ pub struct ImageDefaults {
     pub env: Vec<String>,
     /// An absolute path, or empty.
     pub working_dir: String,
+    /// Absolute paths that are directories of the writable disk itself, filled once from the image: the kernel takes
+    /// no upper layer of an overlay that lies on an overlay.
+    pub volumes: Vec<String>,
 }
 
 /// The block devices of the root filesystem.
@@ -232,6 +329,8 @@ pub struct Disks {
     pub root_devices: Vec<Disk>,
     /// What the VM writes: ext4.
     pub upper: Disk,
+    /// The kernel's modules: EROFS, read-only.
+    pub modules: Option<Disk>,
 }
 
 /// How to find a block device.
@@ -299,6 +398,7 @@ mod tests {
     #[test]
     fn the_lower_maximum_is_spoken() {
         assert_eq!(agree(1, 1), Some(1));
+        assert_eq!(agree(1, 2), Some(2));
         assert_eq!(agree(1, 9), Some(PROTOCOL.1));
         assert_eq!(agree(PROTOCOL.1 + 1, PROTOCOL.1 + 3), None);
         assert_eq!(agree(0, 0), None);

@@ -27,6 +27,7 @@
 //! What always holds:
 //!
 //! - The host speaks first, and says everything again at each connection; saying it twice changes nothing.
+//! - A greeting begins a connection: streams ([`crate::stream`]) of the one before have ended.
 //! - Both hellos name the protocol versions their side speaks; the lower of the two highest is spoken.
 //! - Frames and fields a side does not know are passed over, never an error.
 //! - Nothing here does I/O, and no frame is printed with the host key in it.
@@ -38,5 +39,5 @@ mod raw;
 pub use codec::{Decoder, Encoder, MAX_PAYLOAD, TooLong};
 pub use frames::{
     Config, Disk, DiskError, Disks, Frame, FrameError, GuestFrame, GuestHello, HostFrame, HostHello, HostKey,
-    ImageDefaults, Network, PROTOCOL, PowerOffKind, Ready, Ssh, agree,
+    ImageDefaults, LOG_KEPT, LogPart, Network, PROTOCOL, PowerOffKind, Ready, Seed, Service, Ssh, agree,
 };

@@ -6,8 +6,11 @@ use std::str::FromStr;
 
 use model::{
     ByteSize, Capacity, Feature, HeldImage, Phase, Power, Reason, ReasonCode, Retry, Seen, Stage, VmBody,
+    VmOptions,
 };
 use prost::Message;
+
+mod options;
 
 use super::{HostPlan, HostReport, Refusal, RefusalCode, VmPlan, VmReport};
 use crate::WireError;
@@ -76,6 +79,7 @@ fn raw_body(body: &VmBody) -> raw::VmBody {
         rootfs: body.rootfs,
         authorized_keys: body.authorized_keys.iter().map(ToString::to_string).collect(),
         needs: body.needs.iter().map(ToString::to_string).collect(),
+        options: (body.options != VmOptions::default()).then(|| options::raw(&body.options)),
     }
 }
 
@@ -104,6 +108,7 @@ fn body(body: raw::VmBody) -> Result<VmBody, WireError> {
             .into_iter()
             .map(Feature::named)
             .collect::<BTreeSet<_>>(),
+        options: body.options.map(options::read).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -222,6 +227,8 @@ fn raw_vm_report(vm: &VmReport) -> raw::VmReport {
         image_digest: seen.image_digest.map(|digest| digest.to_string()),
         found: vm.found,
         body: vm.body.as_ref().map(raw_body),
+        service: seen.service.as_ref().map(options::raw_service),
+        powered_off: seen.powered_off,
     }
 }
 
@@ -262,6 +269,8 @@ fn vm_report(vm: raw::VmReport) -> Result<VmReport, WireError> {
             .image_digest
             .map(|digest| text("vms.image_digest", &digest))
             .transpose()?,
+        service: vm.service.map(options::read_service).transpose()?,
+        powered_off: vm.powered_off,
     };
     let body = vm.body.map(body).transpose()?;
     Ok(VmReport {
@@ -318,7 +327,11 @@ fn field(field: &'static str, value: &impl Display) -> WireError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{HostId, InstallationId, VmId};
+    use model::{
+        HostId, InstallationId, ProgramEnd, RestartPolicy, ServiceAsk, ServiceSeen, ServiceState, VmId,
+    };
+
+    const SAMPLE_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh";
 
     fn sample_body() -> VmBody {
         VmBody {
@@ -332,6 +345,16 @@ mod tests {
             rootfs: 1,
             authorized_keys: vec![],
             needs: [Feature::OCI_IMAGE].into(),
+            options: VmOptions {
+                service: ServiceAsk {
+                    enabled: true,
+                    command: Some(vec!["serve".into(), "--all".into()]),
+                    restart: RestartPolicy::Always,
+                },
+                user_cas: vec![SAMPLE_KEY.parse().unwrap()],
+                image_keys: true,
+                console: true,
+            },
         }
     }
 
@@ -374,6 +397,13 @@ mod tests {
             login: Some("fred".into()),
             host_keys: vec!["ssh-ed25519 AAAA".into()],
             image_digest: Some(model::Digest::from_sha256([9; 32])),
+            service: Some(ServiceSeen {
+                state: ServiceState::BackingOff,
+                exit: Some(ProgramEnd::Killed(9)),
+                restarts: 2,
+                message: None,
+            }),
+            powered_off: true,
         };
         HostReport {
             installation: None,

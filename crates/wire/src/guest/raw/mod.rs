@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::frames::{
     Config, Disk, Disks, Frame, FrameError, GuestFrame, GuestHello, HostFrame, HostHello, HostKey,
-    ImageDefaults, Network, PowerOffKind, Ready, Ssh,
+    ImageDefaults, LogPart, Network, PowerOffKind, Ready, Seed, Service, Ssh,
 };
 
 #[expect(
@@ -18,6 +18,9 @@ mod pb {
     include!(concat!(env!("OUT_DIR"), "/pitwall.guest.v1.rs"));
 }
 
+mod service;
+mod stream;
+
 impl Frame for HostFrame {
     fn to_payload(&self) -> Vec<u8> {
         use pb::host_frame::Message as M;
@@ -26,12 +29,17 @@ impl Frame for HostFrame {
                 protocol_min: hello.protocol_min,
                 protocol_max: hello.protocol_max,
                 host_time_unix_ns: hello.host_time_unix_ns,
+                seed: hello.seed.map(|seed| seed.0.to_vec()).unwrap_or_default(),
             }),
             Self::Config(config) => M::Config((*config).into()),
             Self::Stop { grace } => M::Stop(pb::Stop {
                 grace_ms: u32::try_from(grace.as_millis()).unwrap_or(u32::MAX),
             }),
             Self::Ping { n } => M::Ping(pb::Ping { n }),
+            Self::Time { unix_ns } => M::Time(pb::Time { unix_ns }),
+            Self::LogHeld { boot_id, offset } => M::LogHeld(pb::LogHeld { boot_id, offset }),
+            Self::Open { stream, open } => M::Stream(stream::raw_open(stream, open)),
+            Self::Input { stream, input } => M::Stream(stream::raw_input(stream, input)),
         };
         pb::HostFrame {
             message: Some(message),
@@ -49,12 +57,24 @@ impl Frame for HostFrame {
                 protocol_min: hello.protocol_min,
                 protocol_max: hello.protocol_max,
                 host_time_unix_ns: hello.host_time_unix_ns,
+                seed: match hello.seed.as_slice() {
+                    [] => None,
+                    bytes => Some(Seed(bytes.try_into().map_err(|_| FrameError::Seed(bytes.len()))?)),
+                },
             }),
             M::Config(config) => Self::Config(Box::new(config.try_into()?)),
             M::Stop(stop) => Self::Stop {
                 grace: Duration::from_millis(stop.grace_ms.into()),
             },
             M::Ping(ping) => Self::Ping { n: ping.n },
+            M::Time(time) => Self::Time {
+                unix_ns: time.unix_ns,
+            },
+            M::LogHeld(held) => Self::LogHeld {
+                boot_id: held.boot_id,
+                offset: held.offset,
+            },
+            M::Stream(stream) => return stream::input(stream),
         }))
     }
 }
@@ -86,6 +106,14 @@ impl Frame for GuestFrame {
                 kind: pb::PowerOffKind::from(kind).into(),
             }),
             Self::Pong { n } => M::Pong(pb::Pong { n }),
+            Self::Log(part) => M::Log(pb::Log {
+                offset: part.offset,
+                unix_ns: part.unix_ns,
+                lane: stream::raw_lane(part.lane).into(),
+                data: part.bytes,
+            }),
+            Self::Service(seen) => M::Service(seen.into()),
+            Self::Output { stream, output } => M::Stream(stream::raw_output(stream, output)),
         };
         pb::GuestFrame {
             message: Some(message),
@@ -127,6 +155,14 @@ impl Frame for GuestFrame {
                 kind: off.kind().into(),
             },
             M::Pong(pong) => Self::Pong { n: pong.n },
+            M::Log(part) => Self::Log(LogPart {
+                offset: part.offset,
+                unix_ns: part.unix_ns,
+                lane: stream::lane(part.lane)?,
+                bytes: part.data,
+            }),
+            M::Service(status) => Self::Service(status.try_into()?),
+            M::Stream(stream) => return stream::output(stream),
         }))
     }
 }
@@ -168,17 +204,27 @@ impl From<Config> for pb::Config {
                 port: config.ssh.port.into(),
                 host_key: config.ssh.host_key.into_pem(),
                 authorized_keys: config.ssh.authorized_keys,
+                user_cas: config.ssh.user_cas,
+                image_keys: config.ssh.image_keys,
             }),
             image: Some(pb::ImageDefaults {
                 user: config.image.user,
                 env: config.image.env,
                 working_dir: config.image.working_dir,
+                volumes: config.image.volumes,
             }),
             disks: Some(pb::Disks {
                 root: config.disks.root.to_string(),
                 root_devices: config.disks.root_devices.iter().map(Disk::to_string).collect(),
                 upper: config.disks.upper.to_string(),
+                modules: config
+                    .disks
+                    .modules
+                    .as_ref()
+                    .map(Disk::to_string)
+                    .unwrap_or_default(),
             }),
+            service: config.service.map(pb::Service::from),
         }
     }
 }
@@ -198,11 +244,14 @@ impl TryFrom<pb::Config> for Config {
                 port: port(ssh.port)?,
                 host_key: HostKey::from_pem(ssh.host_key),
                 authorized_keys: ssh.authorized_keys,
+                user_cas: ssh.user_cas,
+                image_keys: ssh.image_keys,
             },
             image: ImageDefaults {
                 user: image.user,
                 env: image.env,
                 working_dir: image.working_dir,
+                volumes: image.volumes,
             },
             disks: Disks {
                 root: disks.root.parse()?,
@@ -212,7 +261,12 @@ impl TryFrom<pb::Config> for Config {
                     .map(|disk| disk.parse())
                     .collect::<Result<_, _>>()?,
                 upper: disks.upper.parse()?,
+                modules: match disks.modules.as_str() {
+                    "" => None,
+                    disk => Some(disk.parse()?),
+                },
             },
+            service: config.service.map(Service::try_from).transpose()?,
         })
     }
 }
