@@ -7,6 +7,7 @@
 //!                         │ starts again within a second
 //!                         ▼ fd 0: listening socket   fd 1: socket pair with guest frames
 //!                       ssh (child, asynchronous) ──► shells and programs of the image
+//!                                                   └─► sftp (as the user, synchronous)
 //! ```
 //!
 //! Always holds:
@@ -20,6 +21,7 @@
 
 pub mod init;
 mod limits;
+pub mod sftp;
 pub mod ssh;
 
 use std::process::ExitCode;

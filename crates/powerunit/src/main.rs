@@ -1,8 +1,9 @@
-//! powerunit, the init of a microVM: one static program with two faces.
+//! powerunit, the init of a microVM: one static program with three faces.
 //!
 //! The kernel starts it as `/init`, and as PID 1 it makes the machine; it starts itself again as `powerunit ssh`,
 //! and that child serves SSH. They share nothing but a socket, so whatever happens in the large half, with its
-//! runtime and cryptography, the small half that must never end goes on.
+//! runtime and cryptography, the small half that must never end goes on. For each session that moves files the
+//! child starts `powerunit sftp` as the user who logged in.
 
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ fn main() -> ExitCode {
     let face = std::env::args().nth(1);
     match face.as_deref() {
         Some("ssh") => powerunit::ssh::main(),
+        Some("sftp") => powerunit::sftp::main(),
         Some(_) | None if rustix::process::getpid().is_init() => powerunit::init::main(),
         Some(_) | None => powerunit::usage(),
     }

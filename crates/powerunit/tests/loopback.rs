@@ -337,7 +337,7 @@ fn what_is_not_offered_is_refused_and_the_connection_lives() {
     let status = server
         .client()
         .command(&["-s"])
-        .arg("sftp")
+        .arg("no-such-subsystem")
         .stderr(Stdio::null())
         .status()
         .unwrap();

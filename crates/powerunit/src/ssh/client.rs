@@ -219,10 +219,13 @@ impl Handler for Client {
     async fn subsystem_request(
         &mut self,
         channel: ChannelId,
-        _name: &str,
+        name: &str,
         connection: &mut Connection,
     ) -> Result<(), Self::Error> {
-        answer(false, channel, connection)
+        match name {
+            "sftp" => self.start(channel, &Task::Sftp, connection),
+            _ => answer(false, channel, connection),
+        }
     }
 
     async fn window_change_request(

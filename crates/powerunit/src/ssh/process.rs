@@ -21,7 +21,12 @@ use super::words;
 pub(super) enum Task {
     Shell,
     Command(Vec<u8>),
+    /// Our own server of files, which needs nothing of the image.
+    Sftp,
 }
+
+/// This program, also where the image shows no file of it, and to a user who could not reach that file.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// A program and its arguments; `argv[0]` may differ from the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +48,11 @@ pub(super) enum NoPlan {
 /// Pure: how to do a task with the shell the image has, or without one.
 pub(super) fn plan(task: &Task, shell: Option<&Path>) -> Result<Plan, NoPlan> {
     match (task, shell) {
+        (Task::Sftp, _) => Ok(Plan {
+            path: OWN_PROGRAM.into(),
+            name: "powerunit".into(),
+            arguments: vec!["sftp".into()],
+        }),
         (Task::Shell, None) => Err(NoPlan::NoShell),
         (Task::Shell, Some(shell)) => {
             let mut name = OsString::from("-");

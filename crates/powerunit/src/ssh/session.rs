@@ -144,13 +144,11 @@ impl Session {
         let image = &context.settings.image.env;
         let mut environment =
             environment::compose(image, account, shell.as_deref(), &self.sent, context.ends);
-        let opened = self
-            .terminal
-            .as_ref()
-            .map(|request| pty::open(request, account))
-            .transpose();
+        // Packets would not survive a terminal, so a request for one is passed over.
+        let wanted = self.terminal.as_ref().filter(|_| *task != Task::Sftp);
+        let opened = wanted.map(|request| pty::open(request, account)).transpose();
         let opened = opened.map_err(|error| format!("cannot open a terminal: {error}"))?;
-        let (terminal, inside) = match (opened, &self.terminal) {
+        let (terminal, inside) = match (opened, wanted) {
             (Some(opened), Some(request)) => {
                 environment.insert("TERM".into(), request.term.clone().into());
                 environment.insert("SSH_TTY".into(), opened.path.into());
