@@ -28,7 +28,7 @@ mod spec;
 
 pub use error::{DriverError, QmpError, SpecFault};
 pub use port::{
-    Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, Exit, Needs,
+    Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, Exit, GuestWish, Needs,
     Observation, Recovered, Verdict,
 };
 pub use spec::{Disk, Kernel, MachineSpec, Nic};

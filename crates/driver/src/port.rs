@@ -181,8 +181,8 @@ pub struct Exit {
     pub status: Option<i32>,
     /// The signal that killed it; unknown likewise.
     pub signal: Option<i32>,
-    /// Whether the guest powered itself off or rebooted: then nothing is wrong.
-    pub at_guests_wish: bool,
+    /// What the guest wanted by it; none where it wanted nothing, and something is wrong.
+    pub wish: Option<GuestWish>,
     /// The last lines of the guest's console.
     pub console_tail: String,
 }
@@ -190,15 +190,27 @@ pub struct Exit {
 impl fmt::Display for Exit {
     /// The end of a sentence that begins with "the VMM".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.at_guests_wish, self.signal, self.status) {
-            (true, _, _) => f.write_str("ended because the guest powered off"),
-            (false, Some(signal), _) => write!(f, "was killed by signal {signal}"),
-            (false, None, Some(status)) => write!(f, "ended with status {status}"),
-            (false, None, None) => {
+        match (self.wish, self.signal, self.status) {
+            (Some(GuestWish::Off), _, _) => f.write_str("ended because the guest powered off"),
+            (Some(GuestWish::Reset), _, _) => f.write_str("ended because the guest reset its machine"),
+            (None, Some(signal), _) => write!(f, "was killed by signal {signal}"),
+            (None, None, Some(status)) => write!(f, "ended with status {status}"),
+            (None, None, None) => {
                 f.write_str("ended, how is unknown because Pitwall was not running or had been restarted")
             }
         }
     }
+}
+
+/// What a guest did to its machine, as far as the VMM tells: one that knows no power-off says [`GuestWish::Reset`] for
+/// both, and only the guest's last word over the control channel tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestWish {
+    /// It powered off.
+    Off,
+    /// It reset the machine, as a reboot does.
+    Reset,
 }
 
 /// A machine that was found.

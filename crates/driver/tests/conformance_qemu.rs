@@ -8,7 +8,7 @@ mod host;
 use std::time::{Duration, Instant};
 
 use driver::conformance::{self, Fixture, Guest};
-use driver::{Driver, DriverError, Kernel, Observation, SpecFault};
+use driver::{Driver, DriverError, GuestWish, Kernel, Observation, SpecFault};
 use host::QemuHost;
 use model::ReasonCode;
 
@@ -41,9 +41,29 @@ async fn a_guest_that_powered_off_while_nobody_looked_is_no_death() {
     before.ensure(&spec).await.unwrap();
     drop(before);
     let exit = host.qemu(None).wait_ended(spec.id).await;
-    assert!(exit.at_guests_wish, "{exit:?}");
+    assert_eq!(exit.wish, Some(GuestWish::Off), "{exit:?}");
     host.qemu(None).destroy(spec.id).await.unwrap();
     assert_eq!(host.leftovers(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_told_from_a_power_off_whether_or_not_somebody_looked() {
+    let Some(host) = QemuHost::new() else { return };
+    for looks in [true, false] {
+        let mut spec = host.spec(Guest::PowersOff);
+        spec.kernel = Some(Kernel {
+            vmlinux: host.file("resets", &guest::resets()),
+            ..spec.kernel.unwrap()
+        });
+        let mut driver = host.qemu(None);
+        driver.ensure(&spec).await.unwrap();
+        if !looks {
+            driver = host.qemu(None);
+        }
+        let exit = driver.wait_ended(spec.id).await;
+        assert_eq!(exit.wish, Some(GuestWish::Reset), "{exit:?}");
+        driver.destroy(spec.id).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +77,7 @@ async fn a_panic_is_not_the_guests_wish() {
     let driver = host.qemu(None);
     driver.ensure(&spec).await.unwrap();
     let exit = driver.wait_ended(spec.id).await;
-    assert!(!exit.at_guests_wish, "{exit:?}");
+    assert_eq!(exit.wish, None, "{exit:?}");
     assert!(exit.console_tail.contains("Kernel panic"), "{exit:?}");
     driver.destroy(spec.id).await.unwrap();
 }

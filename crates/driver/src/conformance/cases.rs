@@ -130,7 +130,7 @@ pub(super) async fn stop_and_destroy_may_be_repeated(fixture: &dyn Fixture) -> R
     for _ in 0..2 {
         case.done(driver.stop(spec.id, GRACE)).await?;
         let exit = case.has_ended(&*driver, spec.id).await?;
-        case.holds(exit.status == Some(0) && !exit.at_guests_wish, || {
+        case.holds(exit.status == Some(0) && exit.wish.is_none(), || {
             format!("a stop looks like this: {exit:?}")
         })?;
     }
@@ -161,7 +161,7 @@ pub(super) async fn a_killed_vmm_is_seen(fixture: &dyn Fixture) -> Result<(), Br
     };
     let (exit, ()) = tokio::join!(case.within(SEEN_WITHIN, driver.wait_ended(spec.id)), kill);
     let exit = exit?;
-    case.holds(exit.signal == Some(9) && !exit.at_guests_wish, || {
+    case.holds(exit.signal == Some(9) && exit.wish.is_none(), || {
         format!("it looks like this: {exit:?}")
     })?;
     let observed = case.has_ended(&*driver, spec.id).await?;
@@ -177,7 +177,7 @@ pub(super) async fn a_power_off_is_told_from_a_death(fixture: &dyn Fixture) -> R
     case.done(driver.ensure(&spec)).await?;
     fixture.started(spec.id, Guest::PowersOff).await;
     let exit = case.within(LIMIT, driver.wait_ended(spec.id)).await?;
-    case.holds(exit.at_guests_wish, || format!("it looks like this: {exit:?}"))?;
+    case.holds(exit.wish.is_some(), || format!("it looks like this: {exit:?}"))?;
     case.holds(exit.console_tail.contains("hello"), || {
         format!("its console says {:?}", exit.console_tail)
     })?;
@@ -206,7 +206,7 @@ pub(super) async fn a_fresh_adapter_finds_what_runs(fixture: &dyn Fixture) -> Re
     let kill = fixture.kill(spec.id);
     let (exit, ()) = tokio::join!(case.within(SEEN_WITHIN, driver.wait_ended(spec.id)), kill);
     let exit = exit?;
-    case.holds(!exit.at_guests_wish, || {
+    case.holds(exit.wish.is_none(), || {
         format!("its death looks like this: {exit:?}")
     })?;
     case.destroys(&*driver, fixture, spec.id).await

@@ -7,7 +7,7 @@
 //!       ctl.sock         the control channel
 //!       console.log      what the guest wrote; console.old holds what was cut off its head
 //!       vmm.log          what the VMM itself wrote
-//!       powered-off      there once the guest powered itself off
+//!       wish.json        what the guest wanted, once it powered off or reset its machine
 //!       ended.json       how the VMM ended
 //! ```
 //!
@@ -22,7 +22,7 @@ use model::VmId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{DriverError, Exit, SpecFault};
+use crate::{DriverError, Exit, GuestWish, SpecFault};
 
 /// `sizeof(sun_path)` less its final zero (unix(7)).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -84,8 +84,8 @@ impl Folder {
         self.path.join("ended.json")
     }
 
-    fn powered_off_file(&self) -> PathBuf {
-        self.path.join("powered-off")
+    fn wish_file(&self) -> PathBuf {
+        self.path.join("wish.json")
     }
 
     /// Whether there is anything under its name.
@@ -138,9 +138,9 @@ impl Folder {
         read(&self.record_file())
     }
 
-    /// Remembers that the guest went by itself.
-    pub(super) fn write_powered_off(&self) -> Result<(), DriverError> {
-        self.write(&self.powered_off_file(), &true)
+    /// Remembers that the guest went by itself, and what it wanted.
+    pub(super) fn write_wish(&self, wish: GuestWish) -> Result<(), DriverError> {
+        self.write(&self.wish_file(), &wish)
     }
 
     /// Remembers how it ended.
@@ -163,7 +163,7 @@ impl Folder {
         Exit {
             status: ending.status,
             signal: ending.signal,
-            at_guests_wish: self.powered_off_file().exists(),
+            wish: read(&self.wish_file()),
             console_tail: super::console::tail(self),
         }
     }

@@ -5,9 +5,10 @@
 //!       └──────────────process ends──────────────────────────┘
 //! ```
 //!
-//! QEMU is told to pause, not to end, when the guest powers off (`-action shutdown=pause`). The keeper then writes down
-//! that it was the guest's wish and ends QEMU itself. So a guest that powered off is told from a VMM that died even if
-//! nobody was there to hear it: the next keeper finds it paused.
+//! QEMU is told to pause, not to end, when the guest powers off or resets (`-action shutdown=pause`, `-no-reboot`). The
+//! keeper then writes down what the guest wanted and ends QEMU itself. So a guest that powered off is told from a VMM
+//! that died even if nobody was there to hear it: the next keeper finds it paused, and reads on the console what the
+//! kernel wrote last.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::console;
 use super::folder::Folder;
 use super::process::Process;
 use super::qmp::{Cause, Event, Qmp, RunState};
-use crate::{DriverError, Exit, QmpError};
+use crate::{DriverError, Exit, GuestWish, QmpError};
 
 /// How long a machine whose disk took no write (the host's is full) waits before it tries again.
 const DISK_PAUSE: Duration = Duration::from_secs(5);
@@ -32,6 +33,9 @@ const HANG_UP_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the kernel writes when it gives up, before it resets the machine as a reboot would.
 const PANIC: &str = "Kernel panic - not syncing";
+
+/// What it writes before a reset that was asked for (kernel/reboot.c), whatever its log level.
+const RESTART: &str = "reboot: Restarting system";
 
 /// How far a machine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,13 +182,13 @@ async fn attend(
     quit: &mut mpsc::Receiver<()>,
 ) -> Result<Infallible, QmpError> {
     let mut qmp = Qmp::connect(&folder.monitor()).await?;
-    look(&mut qmp, folder, Cause::GuestPowerOff).await?;
+    look(&mut qmp, folder, None).await?;
     state.send_replace(State::Running);
-    let mut cause = Cause::GuestPowerOff;
+    let mut cause = None;
     loop {
         tokio::select! {
             event = qmp.event() => match event? {
-                Event::Shutdown(found) => cause = found,
+                Event::Shutdown(found) => cause = Some(found),
                 Event::Stopped => look(&mut qmp, folder, cause).await?,
                 Event::Other => {}
             },
@@ -193,17 +197,16 @@ async fn attend(
     }
 }
 
-/// Does what a machine that stands still needs.
-async fn look(qmp: &mut Qmp, folder: &Folder, cause: Cause) -> Result<(), QmpError> {
+/// Does what a machine that stands still needs. `cause` is why it shut down, if that was heard.
+async fn look(qmp: &mut Qmp, folder: &Folder, cause: Option<Cause>) -> Result<(), QmpError> {
     match qmp.state().await? {
         RunState::Runs => Ok(()),
         RunState::Shutdown => {
-            let panicked = console::tail(folder).contains(PANIC);
-            if cause != Cause::Host
-                && !panicked
-                && let Err(error) = folder.write_powered_off()
+            let cause = cause.or_else(|| qmp.cause());
+            if let Some(wish) = wish(cause, &console::tail(folder))
+                && let Err(error) = folder.write_wish(wish)
             {
-                tracing::warn!(vm.id = %folder.id, %error, "that a guest powered off could not be written down");
+                tracing::warn!(vm.id = %folder.id, ?wish, %error, "what a guest wanted could not be written down");
             }
             qmp.quit().await
         }
@@ -213,5 +216,42 @@ async fn look(qmp: &mut Qmp, folder: &Folder, cause: Cause) -> Result<(), QmpErr
             qmp.go_on().await
         }
         RunState::Broken => qmp.quit().await,
+    }
+}
+
+/// What the guest of a machine that shut down wanted. Pure.
+fn wish(cause: Option<Cause>, console: &str) -> Option<GuestWish> {
+    match cause {
+        _ if console.contains(PANIC) => None,
+        Some(Cause::Host) => None,
+        Some(Cause::GuestPowerOff) => Some(GuestWish::Off),
+        Some(Cause::GuestReset) => Some(GuestWish::Reset),
+        None if console.contains(RESTART) => Some(GuestWish::Reset),
+        None => Some(GuestWish::Off),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unheard_reboot_is_told_by_the_console_and_a_panic_is_nobodys_wish() {
+        let rebooted = "[    9.1] reboot: Restarting system\n";
+        let off = "[    9.1] reboot: Power down\n";
+        for (cause, console, wanted) in [
+            (Some(Cause::GuestPowerOff), off, Some(GuestWish::Off)),
+            (Some(Cause::GuestReset), "", Some(GuestWish::Reset)),
+            (
+                Some(Cause::GuestReset),
+                "Kernel panic - not syncing: Attempted",
+                None,
+            ),
+            (Some(Cause::Host), rebooted, None),
+            (None, rebooted, Some(GuestWish::Reset)),
+            (None, off, Some(GuestWish::Off)),
+        ] {
+            assert_eq!(wish(cause, console), wanted, "{cause:?} {console}");
+        }
     }
 }

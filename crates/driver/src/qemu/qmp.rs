@@ -108,6 +108,14 @@ impl Qmp {
         })
     }
 
+    /// Why the machine shut down, if that was said while something else was waited for.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Shutdown(cause) => Some(*cause),
+            Event::Stopped | Event::Other => None,
+        })
+    }
+
     /// Ends the VMM.
     pub(super) async fn quit(&mut self) -> Result<(), QmpError> {
         self.send("quit").await

@@ -33,7 +33,7 @@ impl Qemu {
             Ok(Ok(state)) => match &*state {
                 State::Starting | State::Running => return Ok(()),
                 // It was so quick that it has come and gone.
-                State::Ended(exit) if exit.at_guests_wish => return Ok(()),
+                State::Ended(exit) if exit.wish.is_some() => return Ok(()),
                 State::Ended(exit) => DriverError::DidNotStart {
                     id: spec.id,
                     exit: exit.clone(),

@@ -24,7 +24,7 @@ use world::World;
 
 use crate::{
     Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit,
-    MachineSpec, Needs, Observation, Recovered, Verdict,
+    GuestWish, MachineSpec, Needs, Observation, Recovered, Verdict,
 };
 
 /// How much either end may write before the other has read: as much as a virtio port holds, roughly.
@@ -140,11 +140,20 @@ impl Sim {
 
     /// The guest powers off.
     pub fn power_off(&self, id: VmId) {
+        self.wish(id, GuestWish::Off);
+    }
+
+    /// The guest resets its machine without a word, as `reboot -f` does.
+    pub fn reset(&self, id: VmId) {
+        self.wish(id, GuestWish::Reset);
+    }
+
+    fn wish(&self, id: VmId, wish: GuestWish) {
         self.world.end(
             id,
             Exit {
                 status: Some(0),
-                at_guests_wish: true,
+                wish: Some(wish),
                 ..Exit::default()
             },
         );

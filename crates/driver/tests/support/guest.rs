@@ -13,6 +13,11 @@ pub(crate) fn powers_off() -> Vec<u8> {
     kernel(&[says("hello\n"), power_off(), HALT.to_vec()].concat())
 }
 
+/// Resets the machine after the line that a kernel writes before it does.
+pub(crate) fn resets() -> Vec<u8> {
+    kernel(&[says("reboot: Restarting system\n"), reset(), HALT.to_vec()].concat())
+}
+
 /// Resets the machine after a line that a kernel writes when it gives up.
 pub(crate) fn panics() -> Vec<u8> {
     kernel(&[says("Kernel panic - not syncing: test\n"), reset(), HALT.to_vec()].concat())
