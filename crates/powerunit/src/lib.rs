@@ -19,6 +19,7 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod accounts;
 pub mod init;
 mod limits;
 pub mod sftp;

@@ -15,7 +15,6 @@
 //! - Memory is bounded however slow a client or a program is: see [`gate`] and [`pump`].
 //! - A session's program gets SIGHUP when its channel or connection goes before it has ended.
 
-mod accounts;
 mod auth;
 mod client;
 mod environment;
@@ -41,6 +40,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use wire::guest::{Decoder, Encoder, GuestFrame, HostFrame};
 
+use crate::accounts;
 use settings::Settings;
 
 /// Runs as `powerunit ssh`: standard input is the listening socket, standard output the socket to PID 1.

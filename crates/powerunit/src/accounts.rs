@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 /// A user to run programs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Supplementary groups.
-    pub(super) groups: Vec<u32>,
-    pub(super) home: PathBuf,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: PathBuf,
     /// What the file says; it may not exist.
-    pub(super) shell: PathBuf,
+    pub(crate) shell: PathBuf,
 }
 
 /// The two files, parsed.
 #[derive(Debug, Default)]
-pub(super) struct Database {
+pub(crate) struct Database {
     users: Vec<Account>,
     groups: Vec<Group>,
 }
@@ -33,11 +33,20 @@ struct Group {
     members: Vec<String>,
 }
 
+/// A name that the image's files do not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAccount {
+    #[error("the image has no user {0}")]
+    User(String),
+    #[error("the image has no group {0}")]
+    Group(String),
+}
+
 const DEFAULT_SHELL: &str = "/bin/sh";
 
 impl Database {
     /// As the image has them now: a user made a moment ago can log in.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let text = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         Self::parse(
             &text("/etc/passwd").unwrap_or_default(),
@@ -53,7 +62,7 @@ impl Database {
     }
 
     /// Who a login name is: a user of the image, or else the one the image is made for.
-    pub(super) fn login(&self, name: &str, default: &str) -> Account {
+    pub(crate) fn login(&self, name: &str, default: &str) -> Account {
         self.by_name(name).map_or_else(
             || self.default_account(default),
             |user| self.with_groups(user.clone()),
@@ -61,29 +70,46 @@ impl Database {
     }
 
     /// The user that an image's configuration names (OCI image-spec, `config.User`): `user`, `uid`, `user:group`,
-    /// `uid:gid`. One that does not exist, by name, is root.
-    pub(super) fn default_account(&self, spec: &str) -> Account {
-        let (user, group) = spec
-            .split_once(':')
-            .map_or((spec, None), |(user, group)| (user, Some(group)));
-        let mut account = match (self.by_name(user), user.parse()) {
-            (Some(account), _) => account.clone(),
-            (None, Ok(uid)) => self.by_uid(uid),
-            (None, Err(_)) => self.by_uid(0),
+    /// `uid:gid`. One that does not exist, by name, is root, so that a login never fails.
+    pub(crate) fn default_account(&self, spec: &str) -> Account {
+        let (user, group) = parts(spec);
+        let account = self.user(user).unwrap_or_else(|| self.by_uid(0));
+        self.in_group(account, group.and_then(|group| self.gid(group)))
+    }
+
+    /// The same user for a program, which must not run as another one than was asked for. Nothing means root.
+    ///
+    /// # Errors
+    /// [`NoAccount`] when a name is not the image's; a number need not be.
+    pub(crate) fn find(&self, spec: &str) -> Result<Account, NoAccount> {
+        let (user, group) = parts(spec);
+        let account = match user {
+            "" => self.by_uid(0),
+            user => self.user(user).ok_or_else(|| NoAccount::User(user.to_owned()))?,
         };
-        let gid = group.and_then(|group| {
-            let named = self
-                .groups
-                .iter()
-                .find(|known| known.name == group)
-                .map(|known| known.gid);
-            named.or_else(|| group.parse().ok())
-        });
-        if let Some(gid) = gid {
-            account.gid = gid;
-            return account;
+        let gid = group.map(|group| self.gid(group).ok_or_else(|| NoAccount::Group(group.to_owned())));
+        Ok(self.in_group(account, gid.transpose()?))
+    }
+
+    /// With a group that was asked for, in that one only; else in all of the user's.
+    fn in_group(&self, mut account: Account, gid: Option<u32>) -> Account {
+        match gid {
+            Some(gid) => {
+                account.gid = gid;
+                account
+            }
+            None => self.with_groups(account),
         }
-        self.with_groups(account)
+    }
+
+    fn user(&self, user: &str) -> Option<Account> {
+        let named = self.by_name(user).cloned();
+        named.or_else(|| user.parse().ok().map(|uid| self.by_uid(uid)))
+    }
+
+    fn gid(&self, group: &str) -> Option<u32> {
+        let named = self.groups.iter().find(|known| known.name == group);
+        named.map(|known| known.gid).or_else(|| group.parse().ok())
     }
 
     fn by_name(&self, name: &str) -> Option<&Account> {
@@ -117,7 +143,7 @@ impl Database {
 impl Account {
     /// The shell to start, if the image has one. An account that is closed for password logins (`nologin`) still
     /// belongs to whoever holds the machine's key, so it gets the image's plain shell.
-    pub(super) fn usable_shell(&self) -> Option<PathBuf> {
+    pub(crate) fn usable_shell(&self) -> Option<PathBuf> {
         let closed = self
             .shell
             .file_name()
@@ -131,6 +157,12 @@ impl Account {
             .find(|path| is_program(path))
             .map(Path::to_owned)
     }
+}
+
+/// User and group of an image's configuration.
+fn parts(spec: &str) -> (&str, Option<&str>) {
+    spec.split_once(':')
+        .map_or((spec, None), |(user, group)| (user, Some(group)))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -210,6 +242,27 @@ mod tests {
         let group = database.login("fred", "ann:sudo");
         assert_eq!((group.uid, group.gid, group.groups.len()), (1000, 27, 0));
         assert_eq!(database.login("fred", "nobody-here").name, "root");
+    }
+
+    #[test]
+    fn a_program_never_runs_as_somebody_else() {
+        let database = database();
+        assert_eq!(database.find("ann"), Ok(database.login("ann", "")));
+        assert_eq!(database.find("").map(|root| root.uid), Ok(0));
+        assert_eq!(
+            database
+                .find("4711:sudo")
+                .map(|account| (account.uid, account.gid)),
+            Ok((4711, 27))
+        );
+        assert_eq!(
+            database.find("nobody-here"),
+            Err(NoAccount::User("nobody-here".into()))
+        );
+        assert_eq!(
+            database.find("ann:nothing"),
+            Err(NoAccount::Group("nothing".into()))
+        );
     }
 
     #[test]
