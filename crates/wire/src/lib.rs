@@ -10,6 +10,7 @@
 
 pub mod guest;
 pub mod host;
+pub mod link;
 pub mod stream;
 
 /// The structs generated from the `.proto` files. Nobody outside this crate sees them.
