@@ -5,12 +5,13 @@
 //! runtime and cryptography, the small half that must never end goes on. For each session that moves files the
 //! child starts `powerunit sftp` as the user who logged in.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let face = std::env::args().nth(1);
     match face.as_deref() {
-        Some("ssh") => powerunit::ssh::main(),
+        Some("ssh") => powerunit::ssh::main(std::env::args_os().nth(2).as_ref().map(Path::new)),
         Some("sftp") => powerunit::sftp::main(),
         Some(_) | None if rustix::process::getpid().is_init() => powerunit::init::main(),
         Some(_) | None => powerunit::usage(),

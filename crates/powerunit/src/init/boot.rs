@@ -9,7 +9,7 @@ use wire::guest::{Config, GuestFrame};
 
 use super::control::Port;
 use super::error::Error;
-use super::root::Upper;
+use super::root::Layers;
 use super::{apifs, identity, kmsg, modules, network, root, signals};
 
 /// A machine that can hear the host and nothing else.
@@ -22,7 +22,7 @@ pub(super) struct Machine {
 /// A machine that has become what its configuration says; the SSH server is still missing.
 #[derive(Debug)]
 pub(super) struct Made {
-    pub(super) upper: Upper,
+    pub(super) layers: Layers,
     pub(super) listener: TcpListener,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn early() -> Result<Machine, Error> {
 
 /// Everything that a configuration says, up to a socket that connections can queue on.
 pub(super) fn make(config: &Config, port: &mut Port) -> Result<Made, Error> {
-    let upper = root::enter(&config.disks)?;
+    let layers = root::enter(&config.disks)?;
     apifs::mount_later()?;
     stage(port, "root");
     identity::apply(config);
@@ -52,7 +52,7 @@ pub(super) fn make(config: &Config, port: &mut Port) -> Result<Made, Error> {
         port: tcp_port,
         source,
     })?;
-    Ok(Made { upper, listener })
+    Ok(Made { layers, listener })
 }
 
 /// Tells the host how far the boot is.

@@ -8,17 +8,19 @@
 //! ```
 //!
 //! The two lower mounts are detached once the overlay holds them: nobody inside can change the upper behind its
-//! back. The initramfs is emptied, which gives its memory back; the kernel keeps the running program's pages.
+//! back. A descriptor of the image, which is read-only, stays open. The initramfs is emptied, which gives its memory back; the kernel keeps the running program's pages.
 //!
 //! An idle guest writes nothing: no access times, and ext4 does not fill its inode tables in the background
 //! (`noinit_itable`), so a thin disk stays thin.
 
 use std::ffi::{CString, OsStr};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, unmount};
 use wire::guest::Disks;
@@ -39,8 +41,16 @@ const OVERLAY_OPTIONS: &str =
 #[derive(Debug, Clone)]
 pub(super) struct Upper(PathBuf);
 
+/// What stays reachable of what lies below the root of every process.
+#[derive(Debug)]
+pub(super) struct Layers {
+    pub(super) upper: Upper,
+    /// The image's file tree, to tell what came with the image from what was written here.
+    pub(super) image: OwnedFd,
+}
+
 /// Mounts everything and enters it.
-pub(super) fn enter(config: &Disks) -> Result<Upper, Error> {
+pub(super) fn enter(config: &Disks) -> Result<Layers, Error> {
     let upper = Upper(disks::find(&config.upper)?);
     for folder in ["/pw", IMAGE, UPPER, ROOT] {
         apifs::directory(folder, 0o755)?;
@@ -55,6 +65,7 @@ pub(super) fn enter(config: &Disks) -> Result<Upper, Error> {
         MountFlags::NOATIME,
         OVERLAY_OPTIONS,
     )?;
+    let image = open_image()?;
     for (target, operation) in [(IMAGE, "detach the image"), (UPPER, "detach the upper disk")] {
         unmount(target, UnmountFlags::DETACH).map_err(|source| Error::Root { operation, source })?;
     }
@@ -64,7 +75,7 @@ pub(super) fn enter(config: &Disks) -> Result<Upper, Error> {
         operation: "switch to the image's root",
         source,
     })?;
-    Ok(upper)
+    Ok(Layers { upper, image })
 }
 
 impl Upper {
@@ -95,6 +106,15 @@ fn mount_image(config: &Disks) -> Result<(), Error> {
         .map(|path| format!("device={}", path.display()))
         .collect();
     mount_device(&device, IMAGE, "erofs", MountFlags::RDONLY, &options.join(","))
+}
+
+/// The mount lives on behind the descriptor when it is detached.
+fn open_image() -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(IMAGE, flags, Mode::empty()).map_err(|source| Error::Root {
+        operation: "open the image",
+        source,
+    })
 }
 
 /// The overlay's own root directory takes mode and owner from the upper one, so that begins as the image's.

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -46,7 +46,10 @@ pub(super) struct SshChild {
 
 impl SshChild {
     /// Starts the same program with its other face, and tells it the configuration.
-    pub(super) fn start(listener: &TcpListener, config: &Config) -> Result<Self, Error> {
+    ///
+    /// The image's tree is named by our own descriptor of it: nobody else inherits that one, and the child, which is
+    /// root, may follow it (proc_pid_fd(5)).
+    pub(super) fn start(listener: &TcpListener, image: &OwnedFd, config: &Config) -> Result<Self, Error> {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Spawn)?;
         socket.set_nonblocking(true).map_err(Error::Spawn)?;
         socket
@@ -57,6 +60,7 @@ impl SshChild {
         command
             .arg0(OsStr::new("powerunit"))
             .arg("ssh")
+            .arg(format!("/proc/{}/fd/{}", std::process::id(), image.as_raw_fd()))
             .env_clear()
             .current_dir("/");
         command

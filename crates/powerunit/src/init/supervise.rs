@@ -222,7 +222,7 @@ impl Guest {
         self.port.send(&GuestFrame::Stopping);
         shutdown::end_processes(&self.signals, ending.grace);
         let upper = if let State::Up(up) = &self.state {
-            Some(&up.made.upper)
+            Some(&up.made.layers.upper)
         } else {
             None
         };
@@ -268,7 +268,7 @@ impl Up {
     }
 
     fn start_child(&mut self, epoll: &OwnedFd) {
-        let started = SshChild::start(&self.made.listener, &self.config).and_then(|child| {
+        let started = SshChild::start(&self.made.listener, &self.made.layers.image, &self.config).and_then(|child| {
             let data = epoll::EventData::new_u64(0);
             let watched = epoll::add(epoll, &child, data, epoll::EventFlags::IN | epoll::EventFlags::ET);
             watched

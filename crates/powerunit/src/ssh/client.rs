@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use russh::keys::PublicKey;
+use russh::keys::Certificate;
 use russh::server::Session as Connection;
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, VerifiedPublicKey};
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 
-use super::auth::Authority;
+use super::auth::{Authority, Entrance, Grant};
 use super::environment::Ends;
 use super::gate::Gate;
-use super::permissions::Permissions;
 use super::process::Task;
 use super::pty;
 use super::session::{Context, Session};
@@ -25,33 +23,33 @@ pub(super) struct Client {
     authority: Authority,
     ends: Ends,
     gate: Arc<Gate>,
+    entrance: Entrance,
     login: String,
-    /// What authentication granted.
-    permissions: Permissions,
-    inside: Arc<AtomicBool>,
+    grant: Grant,
     sessions: HashMap<ChannelId, Session>,
 }
 
 impl Client {
-    /// `inside` becomes true when the client has shown its key.
-    pub(super) fn new(authority: Authority, ends: Ends, gate: Arc<Gate>, inside: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(authority: Authority, ends: Ends, gate: Arc<Gate>, entrance: Entrance) -> Self {
         Self {
             authority,
             ends,
             gate,
+            entrance,
             login: String::new(),
-            permissions: Permissions::ALL,
-            inside,
+            grant: Grant::NOTHING,
             sessions: HashMap::new(),
         }
     }
 
-    fn judge(&self, key: &PublicKey) -> Auth {
-        if self.authority.admits(key) {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        }
+    /// Lets the client in with what it was given, or says no.
+    async fn admit(&mut self, login: &str, grant: Option<Grant>) -> Auth {
+        let Some(grant) = grant else {
+            return self.entrance.refuse().await;
+        };
+        login.clone_into(&mut self.login);
+        self.grant = grant;
+        Auth::Accept
     }
 
     fn start(
@@ -61,13 +59,15 @@ impl Client {
         connection: &mut Connection,
     ) -> Result<(), russh::Error> {
         let settings = self.authority.settings();
+        let (task, original_command) = self.grant.task(task);
         let started = match (self.sessions.get_mut(&channel), settings) {
             (Some(session), Some(settings)) => session.start(
-                task,
+                &task,
                 &Context {
                     login: &self.login,
                     settings: &settings,
                     ends: self.ends,
+                    original_command,
                 },
             ),
             _ => false,
@@ -87,21 +87,48 @@ fn answer(well: bool, channel: ChannelId, connection: &mut Connection) -> Result
 impl Handler for Client {
     type Error = russh::Error;
 
+    async fn auth_none(&mut self, _login: &str) -> Result<Auth, Self::Error> {
+        self.entrance.begin();
+        Ok(Auth::reject())
+    }
+
+    async fn auth_password(&mut self, _login: &str, _password: &str) -> Result<Auth, Self::Error> {
+        Ok(self.entrance.refuse().await)
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _login: &str,
+        _submethods: &str,
+        _response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(self.entrance.refuse().await)
+    }
+
     async fn auth_publickey_offered(
         &mut self,
-        _login: &str,
+        login: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        Ok(self.judge(offer.public_key))
+        Ok(self.entrance.offered(login, offer).await)
     }
 
     async fn auth_publickey(&mut self, login: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        login.clone_into(&mut self.login);
-        Ok(self.judge(key.public_key))
+        let grant = self.entrance.key(login, key).await;
+        Ok(self.admit(login, grant).await)
+    }
+
+    async fn auth_openssh_certificate(
+        &mut self,
+        login: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        let grant = self.entrance.certificate(login, certificate);
+        Ok(self.admit(login, grant).await)
     }
 
     async fn auth_succeeded(&mut self, _connection: &mut Connection) -> Result<(), Self::Error> {
-        self.inside.store(true, Ordering::Relaxed);
+        self.entrance.succeed();
         Ok(())
     }
 
@@ -172,7 +199,7 @@ impl Handler for Client {
         let session = self
             .sessions
             .get_mut(&channel)
-            .filter(|_| self.permissions.terminal);
+            .filter(|_| self.grant.permissions.terminal);
         let known = session.is_some();
         if let Some(session) = session {
             let size = pty::size(columns, rows, width, height);

@@ -16,7 +16,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -32,7 +32,6 @@ const HARD: usize = 16 << 20;
 pub(super) struct Gate {
     queued: AtomicUsize,
     starved: AtomicUsize,
-    cut: AtomicBool,
     reader: Mutex<Option<Waker>>,
 }
 
@@ -62,12 +61,6 @@ impl Gate {
         self.starved.fetch_add(1, Ordering::Relaxed);
         self.wake();
         Starved(Arc::clone(self))
-    }
-
-    /// Ends the connection: the next read fails.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-        self.wake();
     }
 
     fn is_open(&self) -> bool {
@@ -129,9 +122,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {
     ) -> Poll<io::Result<()>> {
         // Before the look: what changes after it wakes us.
         self.gate.sleep(context);
-        if self.gate.cut.load(Ordering::Relaxed) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
         if !self.gate.is_open() {
             return Poll::Pending;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   PID 1 ──fd 0: listening socket──► server ──► one task per connection: client (russh's handler)
-//!     ▲ │                               │           ├── auth      which keys, which user
+//!     ▲ │                               │           ├── auth      who gets in, and what with
 //!     │ └──fd 1: Config ──► settings ───┘           └── session   one per channel
 //!     └──────── Ready, Failed                              ├── process, pty   the program
 //!                                                          └── pump           its bytes
@@ -19,6 +19,7 @@ mod auth;
 mod client;
 mod environment;
 mod gate;
+mod lobby;
 mod outcome;
 mod permissions;
 mod process;
@@ -27,12 +28,14 @@ mod pump;
 mod server;
 mod session;
 mod settings;
+mod user;
 mod words;
 
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -41,20 +44,24 @@ use tokio::sync::watch;
 use wire::guest::{Decoder, Encoder, GuestFrame, HostFrame};
 
 use crate::accounts;
+use auth::{Authority, Image};
+use lobby::Limits;
 use settings::Settings;
 
-/// Runs as `powerunit ssh`: standard input is the listening socket, standard output the socket to PID 1.
-pub fn main() -> ExitCode {
+/// Runs as `powerunit ssh [IMAGE]`: standard input is the listening socket, standard output the socket to PID 1. IMAGE
+/// is the image's file tree without what was written in this VM.
+pub fn main(image: Option<&Path>) -> ExitCode {
     let _ = rustix::thread::set_name(c"powerunit-ssh");
     crate::limits::raise_own();
     if let Err(error) = hear_all_signals() {
         complain(&format!("sessions cannot be ended politely: {error}"));
     }
+    let image = image.and_then(open_image);
     let done = take_descriptors().and_then(|(listener, parent)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(serve(listener, parent))
+        runtime.block_on(serve(listener, parent, image))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,6 +75,14 @@ pub fn main() -> ExitCode {
 /// Takes back what PID 1 blocks for its own sake: a mask outlives exec (signal(7)), so every session would have it.
 fn hear_all_signals() -> nix::Result<()> {
     nix::sys::signal::SigSet::empty().thread_set_mask()
+}
+
+fn open_image(root: &Path) -> Option<Image> {
+    let opened = Image::open(root);
+    if let Err(error) = &opened {
+        complain(&format!("no authorized_keys file counts: {}: {error}", root.display()));
+    }
+    opened.ok()
 }
 
 /// One line for the console.
@@ -95,7 +110,7 @@ fn take_descriptors() -> io::Result<(TcpListener, UnixStream)> {
 }
 
 /// Serves until PID 1 closes its end.
-async fn serve(listener: TcpListener, parent: UnixStream) -> io::Result<()> {
+async fn serve(listener: TcpListener, parent: UnixStream, mut image: Option<Image>) -> io::Result<()> {
     let mut listener = Some(tokio::net::TcpListener::from_std(listener)?);
     let mut parent = tokio::net::UnixStream::from_std(parent)?;
     let mut decoder = Decoder::<HostFrame>::default();
@@ -116,7 +131,8 @@ async fn serve(listener: TcpListener, parent: UnixStream) -> io::Result<()> {
                     let ready = settings.ready();
                     current.send_replace(Some(Arc::new(settings)));
                     if let Some(listener) = listener.take() {
-                        tokio::spawn(server::accept(listener, current.subscribe()));
+                        let authority = Authority::new(current.subscribe(), image.take());
+                        tokio::spawn(server::accept(listener, authority, Limits::ORDINARY));
                     }
                     GuestFrame::Ready(ready)
                 }

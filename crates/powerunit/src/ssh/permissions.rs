@@ -18,4 +18,11 @@ impl Permissions {
         forwarding: true,
         agent: true,
     };
+
+    /// Programs and nothing else: where a certificate and the option `restrict` begin.
+    pub(super) const NONE: Self = Self {
+        terminal: false,
+        forwarding: false,
+        agent: false,
+    };
 }

@@ -1,40 +1,38 @@
-//! Accepts connections: not too many, and none that never says who it is.
+//! Accepts connections: not too many, and none that never says who it is (see [`super::lobby`]).
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use russh::server::run_stream;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::auth::Authority;
+use super::auth::{Authority, Entrance};
 use super::client::Client;
 use super::environment::Ends;
 use super::gate::{Gate, Gated};
-use super::settings::Settings;
-
-/// Connections at once; each costs about 40 KB. Further ones wait in the listening socket.
-const MOST_CONNECTIONS: usize = 256;
-/// From the first byte to a good key: a person may have to type a passphrase or touch a token.
-const LOGIN_WITHIN: Duration = Duration::from_secs(120);
+use super::lobby::{Limits, Lobby, Place};
 
 /// Accepts for as long as the process lives.
-pub(super) async fn accept(listener: TcpListener, current: watch::Receiver<Option<Arc<Settings>>>) {
-    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+pub(super) async fn accept(listener: TcpListener, authority: Authority, limits: Limits) {
+    let lobby = Arc::new(Lobby::new(limits));
     loop {
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let authority = Authority::new(current.clone());
+        match admit(&listener, &lobby).await {
+            Ok((stream, connection, place)) => {
+                let (authority, lobby) = (authority.clone(), Arc::clone(&lobby));
                 tokio::spawn(async move {
+                    let number = place.number();
+                    let mut serving = std::pin::pin!(serve(stream, authority, place));
                     // A connection that fails is its client's business.
-                    let _ = serve(stream, authority).await;
-                    drop(permit);
+                    tokio::select! {
+                        _ = &mut serving => {}
+                        () = sleep(limits.login_within) => {
+                            lobby.cut(number);
+                            let _ = serving.await;
+                        }
+                    }
+                    drop(connection);
                 });
             }
             // Out of descriptors or memory: what is open will close.
@@ -43,7 +41,16 @@ pub(super) async fn accept(listener: TcpListener, current: watch::Receiver<Optio
     }
 }
 
-async fn serve(stream: TcpStream, authority: Authority) -> Result<(), russh::Error> {
+async fn admit(
+    listener: &TcpListener,
+    lobby: &Arc<Lobby>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit, Place)> {
+    let (stream, _) = listener.accept().await?;
+    let (connection, place) = lobby.enter(&stream).await?;
+    Ok((stream, connection, place))
+}
+
+async fn serve(stream: TcpStream, authority: Authority, place: Place) -> Result<(), russh::Error> {
     let Some(settings) = authority.settings() else {
         return Ok(());
     };
@@ -53,19 +60,9 @@ async fn serve(stream: TcpStream, authority: Authority) -> Result<(), russh::Err
         server: stream.local_addr()?,
     };
     let gate = Arc::new(Gate::default());
-    let inside = Arc::new(AtomicBool::new(false));
-    let client = Client::new(authority, ends, Arc::clone(&gate), Arc::clone(&inside));
-    let protocol = Arc::clone(&settings.protocol);
-    let running = run_stream(protocol, Gated::new(stream, Arc::clone(&gate)), client);
-    let mut running = timeout(LOGIN_WITHIN, running)
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    tokio::select! {
-        result = &mut running => return result,
-        () = sleep(LOGIN_WITHIN) => {}
-    }
-    if !inside.load(Ordering::Relaxed) {
-        gate.cut();
-    }
-    running.await
+    let stream = Gated::new(place.meter(stream), Arc::clone(&gate));
+    let entrance = Entrance::new(authority.clone(), ends.client.ip().to_canonical(), place);
+    let protocol = settings.protocol(entrance.delay());
+    let client = Client::new(authority, ends, gate, entrance);
+    run_stream(Arc::new(protocol), stream, client).await?.await
 }

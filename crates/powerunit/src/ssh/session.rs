@@ -5,6 +5,8 @@
 //!                                                   └── channel goes first ─► SIGHUP to the program's session
 //! ```
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -54,6 +56,8 @@ pub(super) struct Context<'a> {
     pub(super) login: &'a str,
     pub(super) settings: &'a Settings,
     pub(super) ends: Ends,
+    /// What the client had asked for, where something else runs in its place.
+    pub(super) original_command: Option<Vec<u8>>,
 }
 
 impl Session {
@@ -144,6 +148,9 @@ impl Session {
         let image = &context.settings.image.env;
         let mut environment =
             environment::compose(image, account, shell.as_deref(), &self.sent, context.ends);
+        if let Some(asked) = &context.original_command {
+            environment.insert("SSH_ORIGINAL_COMMAND".into(), OsStr::from_bytes(asked).into());
+        }
         // Packets would not survive a terminal, so a request for one is passed over.
         let wanted = self.terminal.as_ref().filter(|_| *task != Task::Sftp);
         let opened = wanted.map(|request| pty::open(request, account)).transpose();

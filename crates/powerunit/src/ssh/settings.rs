@@ -1,15 +1,16 @@
 //! A configuration, turned once into what a connection needs.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use russh::keys::ssh_key::public::KeyData;
-use russh::keys::{Algorithm, PrivateKey, PublicKey, ssh_key};
+use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, ssh_key};
 use russh::{MethodKind, MethodSet, Preferred, server};
 use wire::guest::{Config, ImageDefaults, Ready};
 
 use super::accounts;
+use super::auth::certificate::{self, Bearer, Refusal};
+use super::auth::{Grant, strength};
 
 /// A host key that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +27,11 @@ pub(super) struct Settings {
     port: u16,
     host_keys: Vec<String>,
     authorized: Vec<KeyData>,
+    authorities: Vec<KeyData>,
+    /// Whether `authorized_keys` files of the image count too.
+    pub(super) image_keys: bool,
     pub(super) image: ImageDefaults,
-    pub(super) protocol: Arc<server::Config>,
+    host_key: PrivateKey,
 }
 
 impl Settings {
@@ -36,20 +40,15 @@ impl Settings {
         // Without the comment, which is nobody's business but whoever made the key.
         let public = PublicKey::from(host_key.public_key().key_data().clone());
         let line = public.to_openssh().map_err(HostKeyError)?;
-        let mut authorized = Vec::new();
-        for line in &config.ssh.authorized_keys {
-            match PublicKey::from_openssh(line) {
-                Ok(key) => authorized.push(key.key_data().clone()),
-                Err(error) => super::complain(&format!("an authorised key is passed over: {error}")),
-            }
-        }
         Ok(Self {
             revision: config.revision,
             port: config.ssh.port,
             host_keys: vec![line],
-            authorized,
+            authorized: keys("authorised key", &config.ssh.authorized_keys),
+            authorities: keys("certificate authority", &config.ssh.user_cas),
+            image_keys: config.ssh.image_keys,
             image: config.image,
-            protocol: Arc::new(protocol(host_key)),
+            host_key,
         })
     }
 
@@ -64,37 +63,62 @@ impl Settings {
         }
     }
 
-    /// Whether whoever holds this key may come in.
-    pub(super) fn admits(&self, key: &PublicKey) -> bool {
-        self.authorized.contains(key.key_data())
+    /// Whether this key opens the VM by the configuration.
+    pub(super) fn authorizes(&self, key: &KeyData) -> bool {
+        self.authorized.contains(key)
+    }
+
+    /// Whether certificates may open it.
+    pub(super) fn has_authorities(&self) -> bool {
+        !self.authorities.is_empty()
+    }
+
+    /// What a certificate gives its bearer.
+    pub(super) fn judge(&self, certificate: &Certificate, bearer: Bearer<'_>) -> Result<Grant, Refusal> {
+        certificate::judge(certificate, &self.authorities, bearer)
+    }
+
+    /// How the library is to speak on one connection, on which a refusal takes at least so long.
+    pub(super) fn protocol(&self, refusal: Duration) -> server::Config {
+        server::Config {
+            server_id: russh::SshId::Standard(Cow::Borrowed(concat!(
+                "SSH-2.0-powerunit_",
+                env!("CARGO_PKG_VERSION")
+            ))),
+            methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+            keys: vec![self.host_key.clone()],
+            // For what the library refuses without asking us, such as a wrong signature.
+            auth_rejection_time: refusal,
+            // A client asks first without a key, to learn the methods; making it wait would make everybody wait.
+            auth_rejection_time_initial: Some(Duration::ZERO),
+            // An idle session is somebody's open editor.
+            inactivity_timeout: None,
+            keepalive_interval: Some(KEEPALIVE),
+            keepalive_max: 3,
+            preferred: Preferred {
+                key: Cow::Owned(signatures()),
+                ..Preferred::DEFAULT
+            },
+            // Enough to keep a gigabit busy over a few milliseconds; it is also what one session may hold in memory.
+            window_size: 1 << 20,
+            channel_buffer_size: 16,
+            nodelay: true,
+            ..server::Config::default()
+        }
     }
 }
 
-fn protocol(host_key: PrivateKey) -> server::Config {
-    server::Config {
-        server_id: russh::SshId::Standard(Cow::Borrowed(concat!(
-            "SSH-2.0-powerunit_",
-            env!("CARGO_PKG_VERSION")
-        ))),
-        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
-        keys: vec![host_key],
-        // A client asks first without a key, to learn the methods; making it wait would make everybody wait.
-        auth_rejection_time: Duration::from_millis(500),
-        auth_rejection_time_initial: Some(Duration::ZERO),
-        // An idle session is somebody's open editor.
-        inactivity_timeout: None,
-        keepalive_interval: Some(KEEPALIVE),
-        keepalive_max: 3,
-        preferred: Preferred {
-            key: Cow::Owned(signatures()),
-            ..Preferred::DEFAULT
-        },
-        // Enough to keep a gigabit busy over a few milliseconds; it is also what one session may hold in memory.
-        window_size: 1 << 20,
-        channel_buffer_size: 16,
-        nodelay: true,
-        ..server::Config::default()
+/// Those that can be read and are strong enough; the others are told on the console.
+fn keys(what: &str, lines: &[String]) -> Vec<KeyData> {
+    let mut keys = Vec::new();
+    for line in lines {
+        match PublicKey::from_openssh(line) {
+            Ok(key) if strength::suffices(key.key_data()) => keys.push(key.key_data().clone()),
+            Ok(_) => super::complain(&format!("one {what} is passed over: it is too weak")),
+            Err(error) => super::complain(&format!("one {what} is passed over: {error}")),
+        }
     }
+    keys
 }
 
 /// Everything but RSA with SHA-1.
