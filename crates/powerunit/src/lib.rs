@@ -20,7 +20,9 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod accounts;
+mod chain;
 pub mod init;
+mod launch;
 mod limits;
 pub mod sftp;
 pub mod ssh;

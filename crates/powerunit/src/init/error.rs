@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+pub(super) use crate::chain::chain;
+
 /// A step that failed. [`Error::code`] is what the host sees of the kind.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -43,8 +45,8 @@ pub enum Error {
         /// The kernel's answer.
         source: Errno,
     },
-    /// There is no port to the host.
-    #[error("no virtio-serial port named {0} appeared")]
+    /// There is no way to the host.
+    #[error("neither a virtio-serial port named {0} nor a virtio socket device appeared")]
     NoControlPort(&'static str),
     /// A disk of the configuration is not there.
     #[error("no disk {0}; the VMM must attach it")]
@@ -103,16 +105,4 @@ impl Error {
             source,
         }
     }
-}
-
-/// The error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::accounts::Account;
-
-/// Where an image that says nothing keeps its programs.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::launch::PATH;
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]

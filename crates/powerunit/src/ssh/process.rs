@@ -9,12 +9,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use rustix::process::{ioctl_tiocsctty, setsid};
-use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use tokio::process::{Child, Command};
 
 use super::accounts::Account;
 use super::words;
+use crate::launch::{self, Setting};
 
 /// What the client wants to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +105,7 @@ pub(super) fn start(
     } else {
         Path::new("/")
     });
-    let has_terminal = terminal.is_some();
+    let on_terminal = terminal.is_some();
     match terminal {
         Some(inside) => {
             command
@@ -121,49 +120,12 @@ pub(super) fn start(
                 .stderr(Stdio::piped());
         }
     }
-    become_account(&mut command, account, has_terminal);
-    Command::from(command).spawn()
-}
-
-/// Not `Command::uid` and `gid`: those drop every supplementary group.
-fn become_account(command: &mut std::process::Command, account: &Account, has_terminal: bool) {
-    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-    // Outside a VM, in tests, the server serves whoever started it and nobody else.
-    let may_change = rustix::process::geteuid().is_root();
-    let in_child = move || -> io::Result<()> {
-        setsid()?;
-        crate::limits::lower_for_session();
-        if has_terminal {
-            ioctl_tiocsctty(rustix::stdio::stdin())?;
-        }
-        if may_change {
-            // Whose pipes they are decides who may open /dev/stdout.
-            for pipe in [
-                rustix::stdio::stdin(),
-                rustix::stdio::stdout(),
-                rustix::stdio::stderr(),
-            ] {
-                if !has_terminal {
-                    rustix::fs::fchown(pipe, Some(uid), Some(gid))?;
-                }
-            }
-            set_thread_groups(&groups)?;
-            set_thread_res_gid(gid, gid, gid)?;
-            set_thread_res_uid(uid, uid, uid)?;
-        }
-        Ok(())
+    let setting = Setting {
+        on_terminal,
+        ..Setting::default()
     };
-    #[expect(
-        unsafe_code,
-        reason = "std offers no supplementary groups and no controlling terminal"
-    )]
-    // SAFETY: the closure runs between fork and exec and only makes system calls: rustix issues them directly, takes
-    // no lock, and neither it nor the captured values allocate. The child has one thread, so changing the ids of
-    // the thread changes those of the process.
-    unsafe {
-        command.pre_exec(in_child);
-    }
+    launch::enter(&mut command, account, setting);
+    Command::from(command).spawn()
 }
 
 #[cfg(test)]
