@@ -22,6 +22,7 @@ mod exit;
 pub mod hosts;
 pub mod images;
 mod openapi;
+mod options;
 mod problem;
 pub mod service;
 pub mod vms;
@@ -33,11 +34,12 @@ pub use exit::ExitCode;
 pub use hosts::{Adopt, FoundList, FoundVm, Host, HostList, Resources};
 pub use images::{Image, ImageList};
 pub use openapi::{OPENAPI_JSON, openapi};
+pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 pub use service::{Health, Version};
 pub use vms::{CreateVm, Reason, Stage, Vm, VmList, VmStatus};
 
 pub use model::{
-    ByteSize, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode, SizeError,
-    Status, VmId, VmName,
+    ByteSize, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode, RestartPolicy,
+    SizeError, Status, VmId, VmName,
 };

@@ -8,7 +8,7 @@ use model::{ProblemCode, Status, VmId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Access, Answer, Content, Endpoint, Shape};
+use crate::{Access, Answer, Content, CreateService, Endpoint, Service, Shape};
 
 /// What is asked of a new VM. What is left out takes its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -35,6 +35,28 @@ pub struct CreateVm {
     /// Who may sign in: OpenSSH public keys, one line each.
     #[schema(min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
     pub keys: Vec<String>,
+    /// Certificate authorities whose user certificates open it too: OpenSSH public keys, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 16)]
+    pub user_cas: Vec<String>,
+    /// Whether `authorized_keys` files that came with the image count.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub image_keys: bool,
+    /// Whether it gets a console where that costs its boot something, as under Firecracker.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub console: bool,
+    /// What it runs besides its logins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub service: Option<CreateService>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field over by reference"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A VM.
@@ -100,6 +122,22 @@ pub struct Vm {
     /// A command line that signs in and pins the host key.
     #[schema(required)]
     pub ssh: Option<String>,
+    /// Certificate authorities whose user certificates open it, one OpenSSH public key each.
+    #[serde(default)]
+    #[schema(required)]
+    pub user_cas: Vec<String>,
+    /// Whether `authorized_keys` files that came with the image count.
+    #[serde(default)]
+    #[schema(required)]
+    pub image_keys: bool,
+    /// Whether a console was asked for where that costs the boot something.
+    #[serde(default)]
+    #[schema(required)]
+    pub console: bool,
+    /// What it runs besides its logins.
+    #[serde(default)]
+    #[schema(required)]
+    pub service: Service,
     /// When it was asked for, RFC 3339 in UTC.
     #[schema(format = "date-time", example = "2026-11-22T09:00:00Z")]
     pub created_at: String,

@@ -2,6 +2,7 @@
 
 use model::{
     ByteSize, Feature, HostId, HostName, ImageRef, Problem, ProblemCode, PublicKey, VmBody, VmId, VmName,
+    VmOptions,
 };
 
 /// What a VM gets where nothing else is said.
@@ -17,6 +18,9 @@ const MIN_DISK: ByteSize = ByteSize::from_mib(64);
 /// Far beyond any machine; keeps sums of many VMs within 63 bits.
 const MAX_SIZE: ByteSize = ByteSize::from_mib(1 << 26);
 const MAX_KEYS: usize = 64;
+const MAX_USER_CAS: usize = 16;
+/// Far beyond what people write, and still small in a plan and on the guest's control channel.
+const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
 /// A VM to be created.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub struct CreateVm {
     pub disk: Option<ByteSize>,
     /// Who may sign in.
     pub keys: Vec<PublicKey>,
+    /// What else may be chosen.
+    pub options: VmOptions,
 }
 
 impl CreateVm {
@@ -50,9 +56,13 @@ impl CreateVm {
         in_range("/memory_bytes", "memory", memory, MIN_MEMORY)?;
         in_range("/disk_bytes", "disk", disk, MIN_DISK)?;
         check_keys(&self.keys)?;
+        check_options(&self.options)?;
         let mut needs = std::collections::BTreeSet::from([Feature::OCI_IMAGE]);
         if matches!(self.image, ImageRef::Layout(_)) {
             needs.insert(Feature::OCI_LAYOUT);
+        }
+        if self.options != VmOptions::default() {
+            needs.insert(Feature::OPTIONS);
         }
         Ok(VmBody {
             name: self.name,
@@ -65,7 +75,7 @@ impl CreateVm {
             rootfs: 1,
             authorized_keys: self.keys,
             needs,
-            options: model::VmOptions::default(),
+            options: self.options,
         })
     }
 }
@@ -91,6 +101,37 @@ fn check_keys(keys: &[PublicKey]) -> Result<(), Problem> {
         return Err(invalid(
             "/keys",
             format!("{} keys are too many; a VM takes up to {MAX_KEYS}", keys.len()),
+        ));
+    }
+    Ok(())
+}
+
+fn check_options(options: &VmOptions) -> Result<(), Problem> {
+    if options.user_cas.len() > MAX_USER_CAS {
+        return Err(invalid(
+            "/user_cas",
+            format!(
+                "{} authorities are too many; a VM takes up to {MAX_USER_CAS}",
+                options.user_cas.len()
+            ),
+        ));
+    }
+    options.service.command.as_deref().map_or(Ok(()), check_command)
+}
+
+fn check_command(command: &[String]) -> Result<(), Problem> {
+    let pointer = "/service/command";
+    if command.is_empty() {
+        return Err(invalid(pointer, "a command has at least one word")
+            .hint("leave it out for the image's own, or set enabled to false for none"));
+    }
+    if command.iter().any(|word| word.contains('\0')) {
+        return Err(invalid(pointer, "a word of a command holds no NUL character"));
+    }
+    if command.iter().map(|word| word.len() + 1).sum::<usize>() > MAX_COMMAND_BYTES {
+        return Err(invalid(
+            pointer,
+            format!("a command has at most {MAX_COMMAND_BYTES} bytes"),
         ));
     }
     Ok(())

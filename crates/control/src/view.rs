@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use model::{
-    Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, Reason, Seen, Stage,
-    Status, VmBody, VmId,
+    Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, Reason, Seen, ServiceSeen,
+    Stage, Status, VmBody, VmId,
 };
 use store::{Refused, Vm};
 
@@ -71,6 +71,11 @@ impl VmView {
     /// The manifest that the image was resolved to.
     pub fn image_digest(&self) -> Option<Digest> {
         self.seen.as_ref()?.image_digest
+    }
+
+    /// How its service is, where there is one.
+    pub fn service(&self) -> Option<&ServiceSeen> {
+        self.seen.as_ref()?.service.as_ref()
     }
 
     /// The command line that opens a shell, once address, port, login and host key are known.

@@ -68,6 +68,7 @@ impl Cloud {
             memory: None,
             disk: None,
             keys: vec![KEY.parse().unwrap()],
+            options: model::VmOptions::default(),
         };
         self.control.vm_create(&self.caller, request).await
     }

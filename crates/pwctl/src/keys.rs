@@ -22,6 +22,11 @@ pub(crate) fn public_lines(files: &[PathBuf], state: &Path) -> Result<Vec<String
             Err(source) => Err(Failure::NoKey { path, source }),
         };
     }
+    lines_of(files)
+}
+
+/// The public keys of the files.
+pub(crate) fn lines_of(files: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let mut keys = Vec::new();
     for file in files {
         let beside = with_pub(file);

@@ -129,8 +129,8 @@ pub(crate) fn line_with_identity(line: &str, identity: Option<&Path>) -> String 
 }
 
 /// The text as one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    match is_plain(text, "/._-+=:@%") {
+pub(crate) fn quoted(text: &str) -> String {
+    match is_plain(text.trim_start_matches('-'), "/._-+=:@%") {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }

@@ -69,6 +69,62 @@ async fn a_vm_lives_from_create_to_rm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_chosen_at_create_is_shown() {
+    let cloud = Cloud::open().await;
+    std::fs::write(cloud.folder.path().join("ca.pub"), cloud::KEY).unwrap();
+    let created = cloud
+        .pwctl(&[
+            "create",
+            "web",
+            "--image",
+            "debian",
+            "--ssh-ca",
+            "ca.pub",
+            "--image-keys",
+            "--console",
+            "--restart",
+            "always",
+            "--",
+            "sh",
+            "-c",
+            "exit 7",
+        ])
+        .await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let shown = cloud.pwctl(&["get", "web"]).await.out;
+    for line in [
+        "service:    backing off, last exit status 7, started again 3 times\n",
+        "command:    sh -c 'exit 7'\n",
+        &format!("ssh ca:     {}\n", cloud::KEY),
+        "image keys: count\n",
+        "console:    asked for\n",
+    ] {
+        assert!(shown.contains(line), "{line:?} in {shown}");
+    }
+    let vm: Value = serde_json::from_str(&cloud.pwctl(&["get", "web", "--json"]).await.out).unwrap();
+    let service = &vm["service"];
+    assert_eq!(
+        (&service["restart"], &service["exit_code"], &service["command"][2]),
+        (&"always".into(), &7.into(), &"exit 7".into())
+    );
+    let created = cloud
+        .pwctl(&["create", "plain", "--image", "debian", "--no-service"])
+        .await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    assert!(
+        cloud
+            .pwctl(&["get", "plain"])
+            .await
+            .out
+            .contains("service:  none asked for\n")
+    );
+    for wrong in [&["--restart", "sometimes"][..], &["--no-service", "--", "sh"]] {
+        let words = [&["create", "x", "--image", "debian"], wrong].concat();
+        assert_eq!(cloud.pwctl(&words).await.code, Some(2), "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_say_what_why_and_what_next() {
     let cloud = Cloud::open().await;
     let failed = cloud.pwctl(&["create", "lost", "--image", "missing"]).await;

@@ -6,7 +6,9 @@ use axum::extract::{Path, State};
 use control::{Control, VmView};
 use http::StatusCode;
 use http::header::LOCATION;
-use model::{ByteSize, Power, Problem, ProblemCode, PublicKey, Retry};
+use model::{
+    ByteSize, Power, Problem, ProblemCode, ProgramEnd, PublicKey, Retry, ServiceAsk, ServiceSeen, VmOptions,
+};
 
 use crate::auth::Signed;
 use crate::body::Body;
@@ -73,14 +75,34 @@ pub(crate) async fn stop(
 
 /// A request's words turned into values, each refused at its own place.
 fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
-    let key = |(index, line): (usize, &String)| at(&format!("/keys/{index}"), line.parse::<PublicKey>());
     Ok(control::CreateVm {
         name: at("/name", wish.name.parse())?,
         image: at("/image", wish.image.parse())?,
         cpus: wish.cpus,
         memory: wish.memory_bytes.map(ByteSize::from_bytes),
         disk: wish.disk_bytes.map(ByteSize::from_bytes),
-        keys: wish.keys.iter().enumerate().map(key).collect::<Result<_, _>>()?,
+        keys: keys("/keys", &wish.keys)?,
+        options: VmOptions {
+            service: service_ask(wish.service.unwrap_or_default())?,
+            user_cas: keys("/user_cas", &wish.user_cas)?,
+            image_keys: wish.image_keys,
+            console: wish.console,
+        },
+    })
+}
+
+fn keys(pointer: &str, lines: &[String]) -> Result<Vec<PublicKey>, Problem> {
+    let key = |(index, line): (usize, &String)| at(&format!("{pointer}/{index}"), line.parse());
+    lines.iter().enumerate().map(key).collect()
+}
+
+fn service_ask(wish: api::CreateService) -> Result<ServiceAsk, Problem> {
+    let default = ServiceAsk::default();
+    let restart = wish.restart.map(|word| at("/service/restart", word.parse()));
+    Ok(ServiceAsk {
+        enabled: wish.enabled.unwrap_or(default.enabled),
+        command: wish.command,
+        restart: restart.transpose()?.unwrap_or(default.restart),
     })
 }
 
@@ -111,9 +133,31 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         host_key: vm.host_keys().first().cloned(),
         host_keys: vm.host_keys().to_vec(),
         ssh: vm.ssh(),
+        user_cas: body.options.user_cas.iter().map(ToString::to_string).collect(),
+        image_keys: body.options.image_keys,
+        console: body.options.console,
+        service: service(&body.options.service, vm.service()),
         created_at: vm.created_at.to_string(),
         reason: vm.reason.map(reason),
         stage: vm.stage.map(stage),
+    }
+}
+
+fn service(asked: &ServiceAsk, seen: Option<&ServiceSeen>) -> api::Service {
+    let (exit_code, signal) = match seen.and_then(|seen| seen.exit) {
+        Some(ProgramEnd::Exited(code)) => (Some(code), None),
+        Some(ProgramEnd::Killed(signal)) => (None, Some(signal)),
+        None => (None, None),
+    };
+    api::Service {
+        enabled: asked.enabled,
+        command: asked.command.clone(),
+        restart: asked.restart.to_string(),
+        state: seen.map(|seen| seen.state.as_str().to_owned()),
+        exit_code,
+        signal,
+        restarts: seen.map_or(0, |seen| seen.restarts),
+        message: seen.and_then(|seen| seen.message.clone()),
     }
 }
 

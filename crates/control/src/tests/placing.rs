@@ -205,6 +205,18 @@ async fn values_out_of_range_are_refused_by_name() {
             ..request("a")
         },
     ));
+    for (command, pointer) in [
+        (vec![], "/service/command"),
+        (vec!["a\0b".to_owned()], "/service/command"),
+        (vec!["x".repeat(64 << 10)], "/service/command"),
+    ] {
+        let mut asked = request("a");
+        asked.options.service.command = Some(command);
+        cases.push((pointer, asked));
+    }
+    let mut authorities = request("a");
+    authorities.options.user_cas = vec![request("a").keys[0].clone(); 17];
+    cases.push(("/user_cas", authorities));
     for (pointer, request) in cases {
         let error = world.control.vm_create(&world.caller, request).await.unwrap_err();
         assert_eq!(error.problem.code, ProblemCode::InvalidValue);
@@ -215,4 +227,25 @@ async fn values_out_of_range_are_refused_by_name() {
         (made.cpus, made.memory, made.disk),
         (1, ByteSize::from_mib(512), ByteSize::from_mib(2048))
     );
+}
+
+#[tokio::test]
+async fn choices_need_a_host_that_obeys_them() {
+    let (world, mut host) = World::with_host().await;
+    let mut asked = request("web");
+    asked.options.service.restart = model::RestartPolicy::Always;
+    let refused = world
+        .control
+        .vm_create(&world.caller, asked.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.problem.code, ProblemCode::NoHost, "{refused}");
+    let mut newer = host.report();
+    newer.features.get_or_insert_default().push(Feature::OPTIONS);
+    world.deliver(&newer).await;
+    let made = world.control.vm_create(&world.caller, asked).await.unwrap();
+    assert!(made.asked.body.needs.contains(&Feature::OPTIONS));
+    // A VM without choices runs on a host from before there were any.
+    let plain = world.create("plain").await.asked.body;
+    assert!(!plain.needs.contains(&Feature::OPTIONS));
 }

@@ -144,5 +144,6 @@ pub(super) fn request(name: &str) -> CreateVm {
         memory: None,
         disk: None,
         keys: vec![KEY.parse().unwrap()],
+        options: model::VmOptions::default(),
     }
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use api::{ByteSize, CreateVm, Vm};
+use api::{ByteSize, CreateService, CreateVm, RestartPolicy, Vm};
 use clap::Args;
 
 use crate::args::{Global, Waiting};
@@ -16,7 +16,8 @@ use crate::{image, keys};
 #[command(after_help = "\
 Examples:
   pwctl create web --image debian:12
-  pwctl create db --image oci:./image --cpus 2 --memory 1G --disk 10G --key ~/.ssh/id_ed25519.pub")]
+  pwctl create db --image oci:./image --cpus 2 --memory 1G --disk 10G --key ~/.ssh/id_ed25519.pub
+  pwctl create cache --image redis:7 --restart always -- redis-server --save ''")]
 pub(crate) struct Create {
     /// The VM's name: up to 63 of a-z, 0-9 and -
     name: String,
@@ -36,7 +37,43 @@ pub(crate) struct Create {
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
     #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
     waiting: Waiting,
+}
+
+/// What is chosen more rarely.
+#[derive(Debug, Args)]
+struct Options {
+    /// Certificate authority whose user certificates open the VM; repeatable
+    #[arg(long = "ssh-ca", value_name = "FILE")]
+    ssh_cas: Vec<PathBuf>,
+    /// Let authorized_keys files that came with the image count
+    #[arg(long)]
+    image_keys: bool,
+    /// Give the VM a console where that costs its boot something (Firecracker)
+    #[arg(long)]
+    console: bool,
+    /// When the command ends: no, on-failure or always [default: on-failure]
+    #[arg(long, value_name = "WHEN", conflicts_with = "no_service")]
+    restart: Option<RestartPolicy>,
+    /// Run no command: a machine to log into
+    #[arg(long, conflicts_with = "command")]
+    no_service: bool,
+    /// What the VM runs, in the place of the image's command
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Options {
+    fn service(&self) -> Option<CreateService> {
+        let asked = CreateService {
+            enabled: self.no_service.then_some(false),
+            command: Some(self.command.clone()).filter(|command| !command.is_empty()),
+            restart: self.restart.map(|policy| policy.to_string()),
+        };
+        Some(asked).filter(|asked| *asked != CreateService::default())
+    }
 }
 
 impl Create {
@@ -48,6 +85,10 @@ impl Create {
             memory_bytes: self.memory.map(ByteSize::bytes),
             disk_bytes: self.disk.map(ByteSize::bytes),
             keys: keys::public_lines(&self.keys, &global.state)?,
+            user_cas: keys::lines_of(&self.options.ssh_cas)?,
+            image_keys: self.options.image_keys,
+            console: self.options.console,
+            service: self.options.service(),
         };
         let client = connect(global)?;
         let vm = client.vm_create(&wish).await?;

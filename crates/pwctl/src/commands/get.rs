@@ -1,10 +1,11 @@
-use api::Vm;
+use api::{Service, Vm};
 use clap::Args;
 
 use crate::args::Global;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::ssh::quoted;
 use crate::table::{or_dash, pairs, size};
 
 #[derive(Debug, Args)]
@@ -45,6 +46,72 @@ fn text(vm: &Vm) -> String {
         ("host key", or_dash(vm.host_key.as_ref())),
         ("created", vm.created_at.clone()),
         ("ssh", or_dash(vm.ssh.as_ref())),
+        ("service", service(&vm.service)),
     ]);
+    if let Some(command) = &vm.service.command {
+        lines.push(("command", words(command)));
+    }
+    for authority in &vm.user_cas {
+        lines.push(("ssh ca", authority.clone()));
+    }
+    if vm.image_keys {
+        lines.push(("image keys", "count".to_owned()));
+    }
+    if vm.console {
+        lines.push(("console", "asked for".to_owned()));
+    }
     pairs(&lines)
+}
+
+/// How the service is, in a line.
+fn service(service: &Service) -> String {
+    let Some(state) = &service.state else {
+        return if service.enabled { "-" } else { "none asked for" }.to_owned();
+    };
+    let mut text = state.replace('_', " ");
+    match (service.exit_code, service.signal) {
+        (Some(code), _) => text += &format!(", last exit status {code}"),
+        (None, Some(signal)) => text += &format!(", last ended by signal {signal}"),
+        (None, None) => {}
+    }
+    if service.restarts > 0 {
+        text += &format!(", started again {} times", service.restarts);
+    }
+    if let Some(message) = &service.message {
+        text += &format!(": {message}");
+    }
+    text
+}
+
+fn words(command: &[String]) -> String {
+    command
+        .iter()
+        .map(|word| quoted(word))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_told_in_a_line() {
+        let told = |json: serde_json::Value| service(&serde_json::from_value(json).unwrap());
+        let none = serde_json::json!({ "enabled": false, "restart": "no", "restarts": 0 });
+        assert_eq!(told(none), "none asked for");
+        let unknown = serde_json::json!({ "enabled": true, "restart": "no", "restarts": 0 });
+        assert_eq!(told(unknown), "-");
+        let failing = serde_json::json!({
+            "enabled": true, "restart": "always", "state": "backing_off", "exit_code": 7, "restarts": 3
+        });
+        assert_eq!(
+            told(failing),
+            "backing off, last exit status 7, started again 3 times"
+        );
+        let missing = serde_json::json!({
+            "enabled": true, "restart": "no", "state": "failed", "restarts": 0, "message": "there is no /x"
+        });
+        assert_eq!(told(missing), "failed: there is no /x");
+    }
 }

@@ -9,8 +9,8 @@ use std::process::Output;
 use bus::Bus;
 use control::{Control, ControlConfig};
 use model::{
-    Capacity, Digest, Feature, HeldImage, HostId, InstallationId, Phase, Power, Reason, ReasonCode, Seen,
-    VmId,
+    Capacity, Digest, Feature, HeldImage, HostId, InstallationId, Phase, Power, ProgramEnd, Reason,
+    ReasonCode, Seen, ServiceSeen, ServiceState, VmId,
 };
 use store::Store;
 use tempfile::TempDir;
@@ -199,7 +199,7 @@ impl Host {
                 disk_bytes: 80 << 30,
             }),
             images: Some(vec![debian]),
-            features: Some(vec![Feature::OCI_IMAGE, Feature::OCI_LAYOUT]),
+            features: Some(vec![Feature::OCI_IMAGE, Feature::OCI_LAYOUT, Feature::OPTIONS]),
         };
         self.bus.publish_report(self.id, report.encode()).await.unwrap();
     }
@@ -223,9 +223,18 @@ fn done(vm: &VmPlan) -> VmReport {
         (false, Power::On) if image.contains("endless") => (Phase::BuildingFilesystem, None),
         (false, Power::On) => (Phase::Running, None),
     };
+    let service = body.options.service.command.as_ref().map(|_| ServiceSeen {
+        state: ServiceState::BackingOff,
+        exit: Some(ProgramEnd::Exited(7)),
+        restarts: 3,
+        message: None,
+    });
     VmReport {
         id: vm.id,
-        seen: seen(vm.placement, vm.generation, body.boot, phase, reason),
+        seen: Seen {
+            service,
+            ..seen(vm.placement, vm.generation, body.boot, phase, reason)
+        },
         found: false,
         body: None,
     }

@@ -13,10 +13,8 @@ pub(crate) fn wish(name: &str) -> CreateVm {
     CreateVm {
         name: name.to_owned(),
         image: "debian:12".to_owned(),
-        cpus: None,
-        memory_bytes: None,
-        disk_bytes: None,
         keys: vec![KEY.to_owned()],
+        ..CreateVm::default()
     }
 }
 
@@ -41,6 +39,22 @@ pub(crate) async fn expect(cloud: &Cloud, name: &str, status: Status) -> Vm {
     until(&format!("{name} is {status}"), || client.vm_get(name), there)
         .await
         .unwrap()
+}
+
+/// Waits until the VM has this status and its host has finished with this generation.
+pub(crate) async fn expect_settled(cloud: &Cloud, name: &str, status: Status, generation: u64) -> Vm {
+    let client = cloud.client().unwrap();
+    let there = |vm: &Vm| {
+        vm.status.known() == Some(status)
+            && (vm.generation, vm.settled_generation) == (generation, generation)
+    };
+    until(
+        &format!("{name} is {status} as of generation {generation}"),
+        || client.vm_get(name),
+        there,
+    )
+    .await
+    .unwrap()
 }
 
 /// Waits until the VM is an error for this reason.
