@@ -23,6 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const FIRST_PATIENCE: Duration = Duration::from_millis(300);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a channel may take to give its last bytes once its VMM has ended; they are in the socket already.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// What the guest last said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GuestState {
@@ -34,6 +37,8 @@ pub(crate) struct GuestState {
     pub(crate) failed: Option<(String, String)>,
     /// It ends in an ordered way.
     pub(crate) powered_off: Option<PowerOffKind>,
+    /// Its channel is open, so there may be more to hear.
+    connected: bool,
 }
 
 /// The channel of one running VM; dropping it ends the task.
@@ -59,9 +64,14 @@ impl GuestLink {
         Self { state, orders, task }
     }
 
-    /// What the guest last said.
-    pub(crate) fn state(&self) -> GuestState {
-        self.state.borrow().clone()
+    /// How the guest wanted to end, for when its VMM has gone: what it said last may still be on its way here.
+    pub(crate) async fn last_word(&self) -> Option<PowerOffKind> {
+        let mut state = self.state.clone();
+        let heard_all = state.wait_for(|state| state.powered_off.is_some() || !state.connected);
+        let waited = tokio::time::timeout(LAST_WORD, heard_all).await.is_ok();
+        let said = self.state.borrow().powered_off;
+        tracing::debug!(waited, ?said, "the guest's last word");
+        said
     }
 
     /// What the guest last said, which is then no news any more.
@@ -116,9 +126,11 @@ impl Talk {
             match self.driver.control(self.vm).await {
                 Ok(stream) => {
                     pause = FIRST_PAUSE;
+                    self.state.send_modify(|state| state.connected = true);
                     if let Err(error) = self.speak(stream).await {
                         tracing::debug!(vm.id = %self.vm, %error, "connecting to the guest again");
                     }
+                    self.state.send_modify(|state| state.connected = false);
                 }
                 Err(error) => {
                     tracing::trace!(vm.id = %self.vm, %error, "the guest's channel is not there yet")

@@ -1,8 +1,8 @@
-//! The VMs of a report, against what is asked.
+//! The VMs of a report, against what is asked. What a guest did to its own power becomes what is asked of it.
 
 use std::collections::BTreeMap;
 
-use model::{Phase, Seen, VmId};
+use model::{Phase, Power, Seen, VmId};
 use store::Vm;
 use wire::host::{HostReport, VmReport};
 
@@ -25,7 +25,8 @@ pub(super) fn is_news(vms: &[Vm], report: &HostReport) -> bool {
     pairs(vms, report).any(|(vm, entry)| {
         entry.is_some_and(|entry| {
             let seen = Some(merge(vm.seen.as_ref(), &entry.seen));
-            is_gone(vm, &entry.seen) || vm.seen != seen || raise_above(&mut vm.clone(), false)
+            let known = &mut vm.clone();
+            is_gone(vm, &entry.seen) || vm.seen != seen || raise_above(known, false) || ask_off(known)
         })
     })
 }
@@ -59,7 +60,12 @@ async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise:
         }
         now.seen = Some(seen);
     }
-    if raise_above(&mut now, raise) {
+    let raised = raise_above(&mut now, raise);
+    let powered_off = ask_off(&mut now);
+    if powered_off {
+        tracing::info!(vm.id = %vm.asked.id, vm.boot = vm.asked.body.boot, "the guest powered off; the vm is asked to be off");
+    }
+    if raised || powered_off {
         change.vm_asked_update(&now.asked).await?;
         let changed = EventKind::Changed;
         change.event(now.asked.id, now.asked.generation, &changed).await?;
@@ -118,6 +124,22 @@ fn raise_above(vm: &mut Vm, raise: bool) -> bool {
     asked.generation = asked.generation.max(seen.accepted) + 1;
     asked.body.boot = asked.body.boot.max(seen.boot);
     asked.body.rootfs = asked.body.rootfs.max(seen.rootfs);
+    true
+}
+
+/// A guest that powered itself off at the boot that is asked is asked to be off: what people see and what stands in the
+/// plan agree, and only a start asks for another boot. One that is late changes nothing: the boot asked is a greater
+/// one by then. Gives whether that changed anything.
+fn ask_off(vm: &mut Vm) -> bool {
+    let asked = &mut vm.asked;
+    let powered_off = vm.seen.as_ref().is_some_and(|seen| {
+        seen.powered_off && seen.placement == asked.placement && seen.boot == asked.body.boot
+    });
+    if !powered_off || asked.remove || asked.body.power == Power::Off {
+        return false;
+    }
+    asked.body.power = Power::Off;
+    asked.generation += 1;
     true
 }
 

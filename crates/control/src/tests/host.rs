@@ -14,6 +14,8 @@ pub(super) struct Held {
     pub(super) boot: u64,
     /// How often it was booted.
     pub(super) boots: u64,
+    /// Its guest powered itself off at `boot`.
+    pub(super) powered_off: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +98,7 @@ impl FakeHost {
                     phase: Phase::Accepted,
                     boot: 0,
                     boots: 0,
+                    powered_off: false,
                 });
                 if entry.generation > held.accepted {
                     held.accepted = entry.generation;
@@ -104,6 +107,13 @@ impl FakeHost {
             }
         }
         self.plan = Some(plan);
+    }
+
+    /// The guest of a VM powers itself off.
+    pub(super) fn power_off(&mut self, vm: VmId) {
+        let held = self.held.get_mut(&vm).unwrap();
+        held.phase = Phase::Stopped;
+        held.powered_off = true;
     }
 
     /// Makes everything as it is asked.
@@ -115,6 +125,7 @@ impl FakeHost {
                     held.boot = held.body.boot;
                     held.boots += 1;
                     held.phase = Phase::Running;
+                    held.powered_off = false;
                 }
                 Power::On => {}
             }
@@ -187,6 +198,7 @@ fn seen(held: &Held) -> Seen {
         settled: held.accepted,
         phase: held.phase,
         boot: held.boot,
+        powered_off: held.powered_off,
         ..blank()
     }
 }

@@ -1,6 +1,6 @@
 //! The everyday path.
 
-use model::{Phase, ProblemCode, ReasonCode, Status, VmId};
+use model::{Phase, Power, ProblemCode, ReasonCode, Status, VmId};
 
 use super::world::{World, request};
 use crate::VmSelector;
@@ -64,6 +64,34 @@ async fn a_start_mends_a_dead_vmm_and_a_guest_that_powered_off() {
         world.round(&mut host).await;
         assert_eq!(world.get(id).await.unwrap().status, Status::Running);
     }
+}
+
+#[tokio::test]
+async fn a_guest_that_powered_off_is_asked_to_be_off_once() {
+    let (world, mut host) = World::with_host().await;
+    let id = world.create("web").await.asked.id;
+    world.round(&mut host).await;
+    host.power_off(id);
+    for _ in 0..2 {
+        world.deliver(&host.report()).await;
+        let off = world.get(id).await.unwrap();
+        let asked = (off.asked.body.power, off.asked.generation, off.asked.body.boot);
+        assert_eq!((off.status, asked), (Status::Stopped, (Power::Off, 2, 1)));
+    }
+    world.round(&mut host).await;
+    assert_eq!(host.held[&id].body.power, Power::Off, "the host is told");
+    assert_eq!(world.get(id).await.unwrap().asked.generation, 2);
+    // The host has not heard of the start when it tells once more of the end before it.
+    start(&world, id).await;
+    world.deliver(&host.report()).await;
+    let started = world.get(id).await.unwrap();
+    assert_eq!(
+        (started.status, started.asked.body.power),
+        (Status::Init, Power::On)
+    );
+    world.round(&mut host).await;
+    assert_eq!(world.get(id).await.unwrap().status, Status::Running);
+    assert_eq!(host.held[&id].boots, 2);
 }
 
 #[tokio::test]

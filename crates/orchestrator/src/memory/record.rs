@@ -30,8 +30,10 @@ pub struct VmRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BootOutcome {
-    /// Nothing runs, and nothing should: never booted, stopped as asked, or powered off by the guest.
+    /// Nothing runs, and nothing should: never booted, or stopped as asked.
     Off,
+    /// The guest powered itself off. It stays so until another boot is asked.
+    PoweredOff,
     /// It was begun and has not ended, as far as the host has seen. Where no VMM is found the host itself went
     /// down, and the same boot is begun again.
     Begun,

@@ -4,6 +4,7 @@ use driver::{DriverError, Exit};
 use image::{CacheError, PullError};
 use model::{Feature, Reason, ReasonCode, VmName};
 
+use super::GuestEnd;
 use crate::disk::{DiskError, disk_full};
 use crate::memory::FileError;
 use crate::network::NetworkError;
@@ -36,7 +37,7 @@ pub(crate) enum StepError {
     #[error("the host lacks {0}")]
     FeatureMissing(Feature),
     #[error("the VMM ended while the guest booted")]
-    VmmDied(Exit),
+    VmmEnded(GuestEnd),
     #[error("the guest failed: {code}")]
     Guest { code: String, message: String },
     #[error("the guest did not accept SSH in time")]
@@ -93,7 +94,7 @@ impl StepError {
                 format!("the host does not have the feature {feature}, which this VM needs"),
                 "update pitwall on the host, or remove the VM and create it again",
             ),
-            Self::VmmDied(exit) => vmm_died(name, exit),
+            Self::VmmEnded(end) => vmm_died(name, &end.exit),
             Self::Guest { code, message } => Reason::lasting(
                 ReasonCode::GuestFailed,
                 format!("its init reports {code}: {message}"),
@@ -146,10 +147,13 @@ fn memory_reason(error: &FileError) -> Reason {
 
 /// The reason of a VM whose VMM ended although nobody wanted it to.
 pub(crate) fn vmm_died(name: &VmName, exit: &Exit) -> Reason {
-    let how = match (exit.signal, exit.status) {
-        (Some(signal), _) => format!("was ended by signal {signal}"),
-        (None, Some(status)) => format!("ended with exit status {status}"),
-        (None, None) => "ended while pitwall was not its parent, so its exit status is not known".to_owned(),
+    let how = match (exit.wish, exit.signal, exit.status) {
+        (Some(_), _, _) => "ended because the guest reset its machine before it accepted SSH".to_owned(),
+        (None, Some(signal), _) => format!("was ended by signal {signal}"),
+        (None, None, Some(status)) => format!("ended with exit status {status}"),
+        (None, None, None) => {
+            "ended while pitwall was not its parent, so its exit status is not known".to_owned()
+        }
     };
     Reason::lasting(
         ReasonCode::VmmDied,
@@ -181,7 +185,7 @@ mod tests {
         let exit = Exit {
             status: None,
             signal: Some(9),
-            at_guests_wish: false,
+            wish: None,
             console_tail: "a\n\nb\n".into(),
         };
         let reason = vmm_died(&"web".parse().unwrap(), &exit);

@@ -9,6 +9,7 @@
 //! Always holds: nobody else changes the VM; a slow step is given up as soon as a wish comes that makes it
 //! pointless (removal, another power, a greater counter), and what it made is unmade first.
 
+mod ending;
 mod failure;
 mod machine;
 mod steps;
@@ -22,12 +23,12 @@ use driver::Exit;
 use model::{Phase, Power, Reason, Retry, VmBody, VmId};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use wire::guest::PowerOffKind;
 
 use crate::diff::{Actual, diff};
 use crate::guest::{GuestLink, GuestState};
 use crate::host::Host;
 use crate::memory::{BootOutcome, VmRecord};
+pub(crate) use ending::GuestEnd;
 pub(crate) use failure::StepError;
 pub(crate) use steps::erase;
 pub(crate) use view::VmView;
@@ -147,7 +148,7 @@ impl VmTask {
     async fn run(mut self, beginning: Beginning) {
         match beginning {
             Beginning::Running => self.connect_guest(),
-            Beginning::Ended(exit) => self.ended(exit).await,
+            Beginning::Ended(exit) => self.ended(GuestEnd::unseen(exit)).await,
             Beginning::Absent | Beginning::New => {}
         }
         loop {
@@ -208,18 +209,19 @@ impl VmTask {
             BootOutcome::Off if self.record.boot == 0 && self.record.body.power == Power::On => {
                 Phase::Accepted
             }
-            BootOutcome::Off => Phase::Stopped,
+            BootOutcome::Off | BootOutcome::PoweredOff => Phase::Stopped,
             BootOutcome::Failed(_) => Phase::Failed,
         };
         let reason = match &self.record.outcome {
             BootOutcome::Failed(reason) => Some(reason.clone()),
-            BootOutcome::Begun | BootOutcome::Off => None,
+            BootOutcome::Begun | BootOutcome::Off | BootOutcome::PoweredOff => None,
         };
         self.show(|view, record| {
             view.phase = phase;
             view.reason = reason;
             view.stage = None;
             view.boot = record.boot;
+            view.powered_off = record.outcome == BootOutcome::PoweredOff;
             view.settled = record.accepted;
         });
     }
@@ -227,7 +229,10 @@ impl VmTask {
     async fn rest(&mut self, retry: Option<Duration>) {
         match self.woken(retry).await {
             Woken::Wish | Woken::Retry => {}
-            Woken::Ended(exit) => self.ended(exit).await,
+            Woken::Ended(exit) => {
+                let end = self.end_of(exit).await;
+                self.ended(end).await;
+            }
             Woken::Guest => self.guest_spoke(),
         }
     }
@@ -250,14 +255,9 @@ impl VmTask {
     }
 
     /// The VMM ended by itself.
-    async fn ended(&mut self, exit: Exit) {
-        let said = self.guest.take().map(|guest| guest.state()).unwrap_or_default();
-        let outcome = match said.powered_off {
-            Some(PowerOffKind::Off) => BootOutcome::Off,
-            Some(PowerOffKind::Reboot) => BootOutcome::Begun,
-            None if exit.at_guests_wish => BootOutcome::Off,
-            None => BootOutcome::Failed(failure::vmm_died(&self.record.body.name, &exit)),
-        };
+    async fn ended(&mut self, end: GuestEnd) {
+        self.guest = None;
+        let outcome = end.outcome(&self.record.body.name);
         tracing::info!(?outcome, "the VMM ended");
         self.actual = Actual {
             running: false,
@@ -283,8 +283,8 @@ impl VmTask {
 
     /// A step failed: time may mend it, or it is written down until something else is asked.
     async fn failed(&mut self, error: StepError) {
-        if let StepError::VmmDied(exit) = error {
-            return self.ended(exit).await;
+        if let StepError::VmmEnded(end) = error {
+            return self.ended(end).await;
         }
         let reason = error.reason(&self.record.body.name);
         tracing::warn!(

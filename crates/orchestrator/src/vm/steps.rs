@@ -158,6 +158,7 @@ impl VmTask {
             view.reason = None;
             view.stage = None;
             view.boot = record.boot;
+            view.powered_off = false;
         });
         let (driver, id) = (self.host.driver.clone(), self.id());
         undo.push("start the VMM", async move {

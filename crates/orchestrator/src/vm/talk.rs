@@ -126,10 +126,10 @@ impl VmTask {
                 self.show(|view, _| view.stage = Some(stage));
             }
             tokio::select! {
-                exit = driver.wait_ended(self.id()) => return Err(StepError::VmmDied(exit)),
+                exit = driver.wait_ended(self.id()) => return Err(StepError::VmmEnded(self.end_of(exit).await)),
                 () = &mut deadline => return Err(self.too_late(state.stage).await),
                 changed = states.changed() => if changed.is_err() {
-                    return Err(StepError::VmmDied(Exit::default()));
+                    return Err(StepError::VmmEnded(self.end_of(Exit::default()).await));
                 },
             }
         }

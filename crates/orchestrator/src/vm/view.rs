@@ -26,6 +26,8 @@ pub(crate) struct VmView {
     pub(crate) ssh_port: Option<u16>,
     pub(crate) host_keys: Vec<String>,
     pub(crate) image: Option<Digest>,
+    /// The guest powered itself off at `boot`.
+    pub(crate) powered_off: bool,
     pub(crate) body: VmBody,
 }
 
@@ -35,7 +37,7 @@ impl VmView {
         let (phase, reason) = match &record.outcome {
             _ if record.remove => (Phase::Removing, None),
             BootOutcome::Off if record.boot == 0 => (Phase::Accepted, None),
-            BootOutcome::Off => (Phase::Stopped, None),
+            BootOutcome::Off | BootOutcome::PoweredOff => (Phase::Stopped, None),
             BootOutcome::Begun => (Phase::Booting, None),
             BootOutcome::Failed(reason) => (Phase::Failed, Some(reason.clone())),
         };
@@ -52,6 +54,7 @@ impl VmView {
             ssh_port: None,
             host_keys: Vec::new(),
             image: record.image,
+            powered_off: record.outcome == BootOutcome::PoweredOff,
             body: record.body.clone(),
         }
     }
@@ -73,7 +76,7 @@ impl VmView {
             host_keys: self.host_keys.clone(),
             image_digest: self.image,
             service: None,
-            powered_off: false,
+            powered_off: self.powered_off,
         }
     }
 }

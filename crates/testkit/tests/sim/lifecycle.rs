@@ -3,7 +3,9 @@
 use model::Status;
 use testkit::Cloud;
 
-use crate::support::{create, expect, expect_error, host_of, remove, start, stop, traces, until_true};
+use crate::support::{
+    create, expect, expect_error, expect_settled, host_of, remove, start, stop, traces, until_true,
+};
 
 #[tokio::test]
 async fn create_let_the_host_finish_expect_running() {
@@ -81,15 +83,59 @@ async fn a_guest_that_powered_off_stays_off_until_it_is_started() {
     let mut cloud = Cloud::start(1).await.unwrap();
     let vm = create(&cloud, "web").await;
     cloud.hosts[0].sim.power_off(vm.id);
-    expect(&cloud, "web", Status::Stopped).await;
-    cloud.hosts[0].end().await;
-    cloud.hosts[0].begin().await.unwrap();
+    // What is asked follows: one generation more, and the host is told.
+    let off = expect_settled(&cloud, "web", Status::Stopped, vm.generation + 1).await;
+    for _ in 0..2 {
+        cloud.hosts[0].end().await;
+        cloud.hosts[0].begin().await.unwrap();
+    }
     let sim = cloud.hosts[0].sim.clone();
     start(&cloud, "web").await;
     // Said twice, it is one boot.
     start(&cloud, "web").await;
-    expect(&cloud, "web", Status::Running).await;
+    let on = expect_settled(&cloud, "web", Status::Running, off.generation + 1).await;
+    assert_eq!(
+        (sim.starts(), &on.address, &on.host_key),
+        (2, &vm.address, &vm.host_key)
+    );
+    // Neither is it taken for off again, nor does the end of this boot count for less.
+    sim.power_off(vm.id);
+    expect_settled(&cloud, "web", Status::Stopped, on.generation + 1).await;
     assert_eq!(sim.starts(), 2);
+}
+
+#[tokio::test]
+async fn a_guest_that_powered_off_while_nobody_was_there_stays_off() {
+    let mut cloud = Cloud::start(1).await.unwrap();
+    let vm = create(&cloud, "web").await;
+    cloud.end().await;
+    cloud.hosts[0].end().await;
+    cloud.hosts[0].sim.power_off(vm.id);
+    cloud.hosts[0].begin().await.unwrap();
+    cloud.begin().await.unwrap();
+    expect_settled(&cloud, "web", Status::Stopped, vm.generation + 1).await;
+    assert_eq!(cloud.hosts[0].sim.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_reset_is_a_reboot_with_everything_kept() {
+    let mut cloud = Cloud::start(1).await.unwrap();
+    let before = create(&cloud, "web").await;
+    let sim = cloud.hosts[0].sim.clone();
+    sim.reset(before.id);
+    until_true("it runs again", || sim.starts() == 2 && sim.runs(before.id)).await;
+    let after = expect(&cloud, "web", Status::Running).await;
+    assert_eq!(after.generation, before.generation, "nothing else is asked");
+    assert_eq!(
+        (&after.address, &after.host_key),
+        (&before.address, &before.host_key)
+    );
+    // The same while nobody is there.
+    cloud.hosts[0].end().await;
+    sim.reset(before.id);
+    cloud.hosts[0].begin().await.unwrap();
+    until_true("it runs once more", || sim.starts() == 3 && sim.runs(before.id)).await;
+    expect(&cloud, "web", Status::Running).await;
 }
 
 #[tokio::test]
