@@ -17,27 +17,32 @@ pub(super) enum When {
     Always,
     /// Only where there is a PCI bus: QEMU's q35, not its microvm, nor Firecracker.
     Pci,
+    /// Only where there is a virtio device of this number (virtio 1.2 section 5): loading what nobody uses takes time.
+    Virtio(u8),
 }
 
 impl When {
     /// The word in `/modules/order`.
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn word(self) -> String {
         match self {
-            Self::Always => "always",
-            Self::Pci => "pci",
+            Self::Always => "always".to_owned(),
+            Self::Pci => "pci".to_owned(),
+            Self::Virtio(number) => format!("virtio:{number}"),
         }
     }
 }
 
 /// Those wanted, in order of use: the control port first, so that the configuration arrives while disks appear.
-const WANTED: [(&str, When); 7] = [
+const WANTED: [(&str, When); 9] = [
     ("virtio_mmio", When::Always),
     ("virtio_pci", When::Pci),
     ("virtio_console", When::Always),
+    ("vmw_vsock_virtio_transport", When::Virtio(19)),
     ("virtio_blk", When::Always),
     ("erofs", When::Always),
     ("overlay", When::Always),
     ("virtio_net", When::Always),
+    ("virtio_balloon", When::Virtio(5)),
 ];
 
 /// One module, ready to be packed.

@@ -10,7 +10,7 @@ use wire::guest::{Config, GuestFrame};
 use super::control::Port;
 use super::error::Error;
 use super::root::Layers;
-use super::{apifs, identity, kmsg, modules, network, root, signals};
+use super::{apifs, identity, kmsg, lacks, modules, network, root, signals};
 
 /// A machine that can hear the host and nothing else.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(super) fn early() -> Result<Machine, Error> {
     apifs::mount_early()?;
     let signals = signals::listen()?;
     modules::load()?;
+    lacks::tell();
     let mut port = Port::open()?;
     stage(&mut port, "modules");
     Ok(Machine { port, signals })

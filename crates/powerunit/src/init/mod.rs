@@ -17,6 +17,7 @@ mod disks;
 mod error;
 mod identity;
 mod kmsg;
+mod lacks;
 mod modules;
 mod netlink;
 mod network;

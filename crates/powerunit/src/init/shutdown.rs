@@ -41,13 +41,23 @@ pub(super) fn settle_disks(upper: Option<&Upper>) {
     nix::unistd::sync();
 }
 
-/// Ends the machine. Power-off reaches a VMM through ACPI; where there is none, as in Firecracker, the kernel halts
-/// instead, so a restart is asked for next, which ends every VMM that was told not to restart.
+/// The kernel argument of a VMM that knows no power-off, as Firecracker: a reset ends it, and the kernel, which has
+/// nothing to switch off, would halt for ever.
+const OFF_IS_RESET: &str = "pw.off=reset";
+
+/// Ends the machine. Which end it is the host heard before.
 pub(super) fn power(kind: PowerOffKind) {
-    if kind == PowerOffKind::Off {
+    let arguments = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    if kind == PowerOffKind::Off && !is_given(&arguments, OFF_IS_RESET) {
         let _ = reboot(RebootCommand::PowerOff);
     }
     let _ = reboot(RebootCommand::Restart);
+}
+
+fn is_given(arguments: &str, wanted: &str) -> bool {
+    arguments
+        .split_ascii_whitespace()
+        .any(|argument| argument == wanted)
 }
 
 /// Leaves a person, or the host's console log, the time to read what went wrong.

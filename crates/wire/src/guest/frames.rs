@@ -12,6 +12,10 @@ use crate::stream::{Input, Lane, Open, Output};
 /// The version of the protocol that this code speaks, and the oldest it still speaks.
 pub const PROTOCOL: (u32, u32) = (1, 2);
 
+/// Where a guest listens for its host, on a machine whose channel is a virtio socket device (vsock(7)). Below 1024, so
+/// only root may.
+pub const VSOCK_PORT: u32 = 1022;
+
 /// The version to speak with a side that speaks `min` to `max`: the lower of the two highest, unless one side has
 /// dropped it.
 pub fn agree(min: u32, max: u32) -> Option<u32> {
