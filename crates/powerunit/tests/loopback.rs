@@ -3,6 +3,7 @@
 
 #[path = "support/server.rs"]
 mod server;
+mod sftp;
 mod support;
 
 use std::io::{Read, Write};

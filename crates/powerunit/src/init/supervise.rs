@@ -268,13 +268,14 @@ impl Up {
     }
 
     fn start_child(&mut self, epoll: &OwnedFd) {
-        let started = SshChild::start(&self.made.listener, &self.made.layers.image, &self.config).and_then(|child| {
-            let data = epoll::EventData::new_u64(0);
-            let watched = epoll::add(epoll, &child, data, epoll::EventFlags::IN | epoll::EventFlags::ET);
-            watched
-                .map_err(|errno| Error::Spawn(errno.into()))
-                .map(|()| child)
-        });
+        let started =
+            SshChild::start(&self.made.listener, &self.made.layers.image, &self.config).and_then(|child| {
+                let data = epoll::EventData::new_u64(0);
+                let watched = epoll::add(epoll, &child, data, epoll::EventFlags::IN | epoll::EventFlags::ET);
+                watched
+                    .map_err(|errno| Error::Spawn(errno.into()))
+                    .map(|()| child)
+            });
         match started {
             Ok(child) => {
                 self.child = Some(child);

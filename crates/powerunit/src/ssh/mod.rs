@@ -80,7 +80,10 @@ fn hear_all_signals() -> nix::Result<()> {
 fn open_image(root: &Path) -> Option<Image> {
     let opened = Image::open(root);
     if let Err(error) = &opened {
-        complain(&format!("no authorized_keys file counts: {}: {error}", root.display()));
+        complain(&format!(
+            "no authorized_keys file counts: {}: {error}",
+            root.display()
+        ));
     }
     opened.ok()
 }

@@ -75,8 +75,8 @@ impl Client {
         command
             .arg("-F")
             .arg(self.folder.join("config"))
-            .arg("-i")
-            .arg(&self.key);
+            .arg("-o")
+            .arg(format!("IdentityFile={}", self.key.display()));
         command.arg("-o").arg(format!(
             "UserKnownHostsFile={}",
             self.folder.join("known_hosts").display()
