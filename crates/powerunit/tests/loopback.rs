@@ -1,6 +1,8 @@
 //! The SSH server as an ordinary process, with the real `ssh` client: no VM, no root.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "support/server.rs"]
 mod server;
 mod sftp;
@@ -11,6 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use memory::resident_kib;
 use server::Server;
 use support::ssh::{Client, KeyPair};
 use support::{available, wait_for};
@@ -212,15 +215,6 @@ fn a_client_that_does_not_read_costs_little_memory() {
     assert!(last < 24 << 10, "{last} KiB for a client that reads nothing");
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use russh::keys::Certificate;
 use russh::server::Session as Connection;
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, VerifiedPublicKey};
+use russh::server::{
+    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, VerifiedPublicKey,
+};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 
+use super::accounts::{Account, Database};
 use super::auth::{Authority, Entrance, Grant};
 use super::environment::Ends;
+use super::forward::{Forwards, Place, Target};
 use super::gate::Gate;
 use super::process::Task;
 use super::pty;
@@ -27,6 +31,7 @@ pub(super) struct Client {
     login: String,
     grant: Grant,
     sessions: HashMap<ChannelId, Session>,
+    forwards: Forwards,
 }
 
 impl Client {
@@ -34,6 +39,7 @@ impl Client {
         Self {
             authority,
             ends,
+            forwards: Forwards::new(Arc::clone(&gate)),
             gate,
             entrance,
             login: String::new(),
@@ -50,6 +56,25 @@ impl Client {
         login.clone_into(&mut self.login);
         self.grant = grant;
         Auth::Accept
+    }
+
+    /// Who sockets and programs belong to, as the image knows it now; nobody without a configuration.
+    fn account(&self) -> Option<Account> {
+        let settings = self.authority.settings()?;
+        Some(Database::read().login(&self.login, &settings.image.user))
+    }
+
+    async fn connect(&self, channel: Channel<Msg>, target: Target, reply: ChannelOpenHandle) {
+        match self.account().filter(|_| self.grant.permissions.forwarding) {
+            Some(account) => self.forwards.connect(channel, target, account, reply).await,
+            None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
+        }
+    }
+
+    /// Where it listens now.
+    async fn listen(&mut self, place: Place, handle: Handle) -> Option<Place> {
+        let account = self.account().filter(|_| self.grant.permissions.forwarding)?;
+        self.forwards.listen(place, &account, handle).await
     }
 
     fn start(
@@ -138,6 +163,8 @@ impl Handler for Client {
         reply: ChannelOpenHandle,
         connection: &mut Connection,
     ) -> Result<(), Self::Error> {
+        // The library does not say when a channel has closed that we closed first.
+        self.sessions.retain(|_, session| !session.has_ended());
         if self.sessions.len() >= MOST_SESSIONS {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
@@ -281,4 +308,102 @@ impl Handler for Client {
         }
         Ok(())
     }
+
+    async fn agent_request(
+        &mut self,
+        channel: ChannelId,
+        connection: &mut Connection,
+    ) -> Result<bool, Self::Error> {
+        let Some(account) = self.account().filter(|_| self.grant.permissions.agent) else {
+            return Ok(false);
+        };
+        let socket = self.forwards.agent(&account, connection.handle()).await;
+        let session = self.sessions.get_mut(&channel);
+        let given = session
+            .zip(socket)
+            .map(|(session, socket)| session.set_agent(socket));
+        Ok(given.is_some())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _connection: &mut Connection,
+    ) -> Result<(), Self::Error> {
+        match u16::try_from(port) {
+            Ok(port) => {
+                let host = host.to_owned();
+                self.connect(channel, Target::Tcp { host, port }, reply).await;
+            }
+            Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _connection: &mut Connection,
+    ) -> Result<(), Self::Error> {
+        self.connect(channel, Target::Unix(path.to_owned()), reply).await;
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        connection: &mut Connection,
+    ) -> Result<bool, Self::Error> {
+        let Some(place) = tcp_place(address, *port) else {
+            return Ok(false);
+        };
+        match self.listen(place, connection.handle()).await {
+            Some(Place::Tcp { port: taken, .. }) => *port = u32::from(taken),
+            Some(Place::Unix(_)) | None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _connection: &mut Connection,
+    ) -> Result<bool, Self::Error> {
+        Ok(tcp_place(address, port).is_some_and(|place| self.forwards.cancel(&place)))
+    }
+
+    async fn streamlocal_forward(
+        &mut self,
+        path: &str,
+        connection: &mut Connection,
+    ) -> Result<bool, Self::Error> {
+        let place = Place::Unix(path.to_owned());
+        Ok(self.listen(place, connection.handle()).await.is_some())
+    }
+
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        path: &str,
+        _connection: &mut Connection,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.forwards.cancel(&Place::Unix(path.to_owned())))
+    }
+}
+
+/// What a client says to listen on; `None` if that is no port.
+fn tcp_place(address: &str, port: u32) -> Option<Place> {
+    let port = u16::try_from(port).ok()?;
+    Some(Place::Tcp {
+        address: address.to_owned(),
+        port,
+    })
 }

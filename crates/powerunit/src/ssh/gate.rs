@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes queued on one connection before reading stops.
@@ -38,7 +39,7 @@ pub(super) struct Gate {
 /// Input on its way to a program; it counts until it is dropped.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     gate: Arc<Gate>,
 }
 
@@ -48,10 +49,10 @@ pub(super) struct Starved(Arc<Gate>);
 
 impl Gate {
     /// Counts input that was read and not yet used.
-    pub(super) fn chunk(self: &Arc<Self>, bytes: &[u8]) -> Chunk {
+    pub(super) fn chunk(self: &Arc<Self>, bytes: Bytes) -> Chunk {
         self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
         Chunk {
-            bytes: bytes.to_vec(),
+            bytes,
             gate: Arc::clone(self),
         }
     }
@@ -166,7 +167,7 @@ mod tests {
                 .is_ready()
         };
         assert!(read());
-        let chunk = gate.chunk(&vec![0; HIGH]);
+        let chunk = gate.chunk(vec![0; HIGH].into());
         assert!(!read(), "above HIGH");
         let starved = gate.starved();
         assert!(read(), "output waits for the client");

@@ -18,6 +18,7 @@
 mod auth;
 mod client;
 mod environment;
+mod forward;
 mod gate;
 mod lobby;
 mod outcome;

@@ -5,18 +5,23 @@
 //!                                                   └── channel goes first ─► SIGHUP to the program's session
 //! ```
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use nix::sys::signal::{Signal, killpg};
+use bytes::Bytes;
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use russh::server::{Handle, Msg};
 use russh::{ChannelId, ChannelWriteHalf};
 use rustix::termios::Winsize;
+use tokio::io::AsyncWrite;
 use tokio::process::Child;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::accounts::{Account, Database};
 use super::environment::{self, Ends};
@@ -35,8 +40,11 @@ pub(super) struct Session {
     downlink: Option<Downlink>,
     terminal: Option<pty::Request>,
     sent: Vec<(String, String)>,
+    /// The socket of the client's key agent.
+    agent: Option<PathBuf>,
     input: Option<mpsc::UnboundedSender<Chunk>>,
     running: Option<Running>,
+    task: Option<JoinHandle<()>>,
 }
 
 struct Running {
@@ -72,13 +80,24 @@ impl Session {
             gate,
             terminal: None,
             sent: Vec::new(),
+            agent: None,
             input: None,
             running: None,
+            task: None,
         }
+    }
+
+    /// Whether the program has ended and the client was told.
+    pub(super) fn has_ended(&self) -> bool {
+        self.task.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     pub(super) fn set_terminal(&mut self, request: pty::Request) {
         self.terminal = Some(request);
+    }
+
+    pub(super) fn set_agent(&mut self, socket: PathBuf) {
+        self.agent = Some(socket);
     }
 
     /// Whether the variable was taken.
@@ -97,7 +116,12 @@ impl Session {
             return false;
         };
         let account = Database::read().login(context.login, &context.settings.image.user);
-        match self.spawn(task, &account, context) {
+        let ending = Ending {
+            channel: self.channel,
+            handle: self.handle.clone(),
+            downlink,
+        };
+        self.task = Some(match self.spawn(task, &account, context) {
             Ok((child, terminal)) => {
                 let group = Group::of(&child);
                 let (input, queue) = mpsc::unbounded_channel();
@@ -106,34 +130,10 @@ impl Session {
                     group: group.clone(),
                     terminal: terminal.clone(),
                 });
-                let ending = Ending {
-                    channel: self.channel,
-                    handle: self.handle.clone(),
-                    downlink,
-                };
-                tokio::spawn(async move {
-                    let outcome = match terminal {
-                        Some(terminal) => ending.on_terminal(child, &group, terminal, queue).await,
-                        None => ending.on_pipes(child, &group, queue).await,
-                    };
-                    ending.tell(outcome).await;
-                });
+                tokio::spawn(ending.follow(child, group, terminal, queue))
             }
-            Err(text) => {
-                let ending = Ending {
-                    channel: self.channel,
-                    handle: self.handle.clone(),
-                    downlink,
-                };
-                tokio::spawn(async move {
-                    let _ = ending
-                        .downlink
-                        .send(Lane::Error, format!("powerunit: {text}\r\n").as_bytes())
-                        .await;
-                    ending.tell(Outcome::Exited(outcome::NOT_FOUND)).await;
-                });
-            }
-        }
+            Err(text) => tokio::spawn(ending.refuse(text)),
+        });
         true
     }
 
@@ -163,6 +163,11 @@ impl Session {
             }
             _ => (None, None),
         };
+        environment.extend(
+            self.agent
+                .iter()
+                .map(|socket| ("SSH_AUTH_SOCK".into(), socket.into())),
+        );
         let child = process::start(&plan, account, environment, inside);
         let child = child.map_err(|error| format!("{}: {error}", plan.path.display()))?;
         Ok((child, terminal))
@@ -170,7 +175,7 @@ impl Session {
 
     pub(super) fn input(&self, bytes: &[u8]) {
         if let Some(input) = &self.input {
-            let _ = input.send(self.gate.chunk(bytes));
+            let _ = input.send(self.gate.chunk(Bytes::copy_from_slice(bytes)));
         }
     }
 
@@ -196,11 +201,14 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// The channel is gone. A program that has ended is not there to be told.
+    /// The channel is gone. A program that has ended is not there to be told, and one that goes on finds its pipes or
+    /// its terminal closed.
     fn drop(&mut self) {
         if let Some(running) = &self.running {
-            running.group.signal(Signal::SIGHUP);
-            running.group.signal(Signal::SIGCONT);
+            running.group.hang_up();
+        }
+        if let Some(task) = &self.task {
+            task.abort();
         }
     }
 }
@@ -211,13 +219,25 @@ impl Group {
         Self(Arc::new(AtomicI32::new(pid.unwrap_or(0))))
     }
 
-    /// Signals the whole group; its leader began a session, so group and process have one number.
+    /// The program, which began a session, so that group and process have one number.
+    fn leader(&self) -> Option<Pid> {
+        let number = self.0.load(Ordering::Relaxed);
+        (number != 0).then(|| Pid::from_raw(number))
+    }
+
+    /// Signals the whole group.
     fn signal(&self, signal: Signal) {
-        match self.0.load(Ordering::Relaxed) {
-            0 => {}
-            group => {
-                let _ = killpg(Pid::from_raw(group), signal);
-            }
+        if let Some(group) = self.leader() {
+            let _ = killpg(group, signal);
+        }
+    }
+
+    /// Only the program itself: what it put in the background, such as an editor's remote half, is to be found again
+    /// by the next connection. Closing a terminal tells those that the terminal's rules tell.
+    fn hang_up(&self) {
+        if let Some(leader) = self.leader() {
+            let _ = kill(leader, Signal::SIGHUP);
+            let _ = kill(leader, Signal::SIGCONT);
         }
     }
 
@@ -236,6 +256,26 @@ struct Ending {
 }
 
 impl Ending {
+    async fn follow(
+        self,
+        child: Child,
+        group: Group,
+        terminal: Option<Terminal>,
+        queue: mpsc::UnboundedReceiver<Chunk>,
+    ) {
+        let outcome = match terminal {
+            Some(terminal) => self.on_terminal(child, &group, terminal, queue).await,
+            None => self.on_pipes(child, &group, queue).await,
+        };
+        self.tell(outcome).await;
+    }
+
+    async fn refuse(self, text: String) {
+        let line = format!("powerunit: {text}\r\n");
+        let _ = self.downlink.send(Lane::Error, line.into()).await;
+        self.tell(Outcome::Exited(outcome::NOT_FOUND)).await;
+    }
+
     /// Output ends when nobody holds the pipes any more, which may be later than the program, as with any SSH server.
     async fn on_pipes(
         &self,
@@ -243,33 +283,15 @@ impl Ending {
         group: &Group,
         queue: mpsc::UnboundedReceiver<Chunk>,
     ) -> Outcome {
-        let feeding = child
-            .stdin
-            .take()
-            .map(|stdin| tokio::spawn(pump::feed(queue, stdin)));
-        let output = child.stdout.take();
-        let errors = child.stderr.take();
-        let pumps = async {
-            let lane = |lane, from| async move {
-                if let Some(from) = from {
-                    self.downlink.copy(lane, from).await
-                } else {
-                    Ok(())
-                }
-            };
-            let error_lane = async {
-                if let Some(from) = errors {
-                    self.downlink.copy(Lane::Error, from).await
-                } else {
-                    Ok(())
-                }
-            };
-            let _ = tokio::join!(lane(Lane::Output, output), error_lane);
-        };
-        let (outcome, ()) = tokio::join!(group.wait(&mut child), pumps);
-        if let Some(feeding) = feeding {
-            feeding.abort();
-        }
+        let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (outcome, _, _) = while_feeding(queue, input, async {
+            tokio::join!(
+                group.wait(&mut child),
+                self.downlink.copy_some(Lane::Output, output),
+                self.downlink.copy_some(Lane::Error, errors),
+            )
+        })
+        .await;
         outcome
     }
 
@@ -281,31 +303,23 @@ impl Ending {
         terminal: Terminal,
         queue: mpsc::UnboundedReceiver<Chunk>,
     ) -> Outcome {
-        let feeding = tokio::spawn(pump::feed(queue, terminal.clone()));
         let copying = self.downlink.copy(Lane::Output, terminal.clone());
-        tokio::pin!(copying);
-        let outcome = tokio::select! {
-            outcome = group.wait(&mut child) => outcome,
-            _ = &mut copying => group.wait(&mut child).await,
+        let ended = async {
+            tokio::pin!(copying);
+            tokio::select! {
+                outcome = group.wait(&mut child) => outcome,
+                _ = &mut copying => group.wait(&mut child).await,
+            }
         };
+        let outcome = while_feeding(queue, Some(terminal.clone()), ended).await;
         let mut buffer = vec![0; 4096];
         loop {
-            match terminal.rest(&mut buffer) {
-                0 => break,
-                count => {
-                    if self
-                        .downlink
-                        .send(Lane::Output, buffer.get(..count).unwrap_or_default())
-                        .await
-                        .is_err()
-                    {
-                        break;
-                    }
-                }
+            let rest = terminal.rest(&mut buffer);
+            let bytes = Bytes::copy_from_slice(buffer.get(..rest).unwrap_or_default());
+            if bytes.is_empty() || self.downlink.send(Lane::Output, bytes).await.is_err() {
+                return outcome;
             }
         }
-        feeding.abort();
-        outcome
     }
 
     async fn tell(&self, outcome: Outcome) {
@@ -320,5 +334,23 @@ impl Ending {
             }
         };
         let _ = self.handle.close(self.channel).await;
+    }
+}
+
+/// Does the work while the program gets its input. The end of the work ends that too; the end of input does not.
+async fn while_feeding<T>(
+    queue: mpsc::UnboundedReceiver<Chunk>,
+    input: Option<impl AsyncWrite + Unpin>,
+    work: impl Future<Output = T>,
+) -> T {
+    let feeding = async {
+        if let Some(input) = input {
+            pump::feed(queue, input).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        done = work => done,
+        never = feeding => match never {},
     }
 }
