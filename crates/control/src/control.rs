@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use jiff::Timestamp;
+use link::Link;
 use model::InstallationId;
 use store::Store;
 
@@ -19,6 +20,8 @@ pub struct ControlConfig {
     pub store: Store,
     /// Its post.
     pub bus: Bus,
+    /// Its way to VMs.
+    pub link: Link,
     /// Its time.
     pub clock: Arc<dyn Clock>,
     /// Its randomness.
@@ -32,10 +35,11 @@ pub struct ControlConfig {
 
 impl ControlConfig {
     /// The machine's clock and randomness, and the usual times: silent after 30 s, plans anew every 30 s.
-    pub fn new(store: Store, bus: Bus) -> Self {
+    pub fn new(store: Store, bus: Bus, link: Link) -> Self {
         Self {
             store,
             bus,
+            link,
             clock: Arc::new(crate::SystemClock),
             entropy: Arc::new(crate::SystemEntropy),
             silence_after: Duration::from_secs(30),
@@ -53,6 +57,7 @@ pub struct Control {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) bus: Bus,
+    pub(crate) link: Link,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) silence_after: Duration,
@@ -79,6 +84,7 @@ impl Control {
                 opened_at: config.clock.now(),
                 store: config.store,
                 bus: config.bus,
+                link: config.link,
                 clock: config.clock,
                 entropy: config.entropy,
                 silence_after: config.silence_after,

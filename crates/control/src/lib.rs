@@ -44,6 +44,7 @@ mod remove;
 mod request;
 mod run;
 mod silence;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -55,6 +56,9 @@ pub use control::{Control, ControlConfig};
 pub use error::Error;
 pub use event::{Event, EventKind};
 pub use follow::Events;
+pub use link::{LogReader, Over, Received, Stream, StreamReader, StreamWriter};
 pub use place::{HostSnapshot, Refusal, Refused, Request, place};
 pub use request::{CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, VmSelector};
 pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};
+pub use wire::link::{LogEntry, LogRecord, LogRequest, StreamRequest};
+pub use wire::stream;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use control::{Caller, Control, ControlConfig, CreateVm, VmView};
+use link::Link;
 use model::{Capacity, Feature, HostId, Phase, ProblemCode, Seen, Status, VmId};
 use store::Store;
 use tokio::sync::oneshot;
@@ -37,7 +38,7 @@ impl Cloud {
         let bus = Bus::in_process();
         let config = ControlConfig {
             silence_after: Duration::from_millis(500),
-            ..ControlConfig::new(store, bus.clone())
+            ..ControlConfig::new(store, bus.clone(), Link::in_process())
         };
         let control = Control::open(config).await.unwrap();
         let token = control.admin_token_ensure().await.unwrap().unwrap();

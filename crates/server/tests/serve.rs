@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::{Client, ClientConfig, CreateVm};
 use bus::Bus;
 use control::{Control, ControlConfig};
+use link::Link;
 use futures_util::StreamExt;
 use model::{Capacity, Feature, HostId};
 use store::Store;
@@ -46,7 +47,7 @@ async fn start() -> Running {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
     let bus = Bus::in_process();
-    let control = Control::open(ControlConfig::new(store, bus.clone()))
+    let control = Control::open(ControlConfig::new(store, bus.clone(), Link::in_process()))
         .await
         .unwrap();
     let token = control

@@ -8,6 +8,7 @@ use api::{Client, ClientConfig};
 use bus::Bus;
 use control::{Control, ControlConfig};
 use driver::Needs;
+use link::Link;
 use store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -22,6 +23,8 @@ pub struct Cloud {
     pub hosts: Vec<SimHost>,
     /// The post between them, for a test that speaks for somebody else.
     pub bus: Bus,
+    /// The way between control and hosts for bytes, likewise.
+    pub link: Link,
     state: TempDir,
     running: Option<Running>,
 }
@@ -56,6 +59,7 @@ impl Cloud {
         let mut cloud = Self {
             hosts: Vec::new(),
             bus: bus.clone(),
+            link: Link::in_process(),
             state: tempfile::tempdir()?,
             running: None,
         };
@@ -84,7 +88,7 @@ impl Cloud {
         let config = ControlConfig {
             silence_after: Duration::from_secs(3),
             reconcile_every: Duration::from_millis(200),
-            ..ControlConfig::new(store.clone(), self.bus.clone())
+            ..ControlConfig::new(store.clone(), self.bus.clone(), self.link.clone())
         };
         let control = Control::open(config).await?;
         let token = control.admin_token_renew().await?;

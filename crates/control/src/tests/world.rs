@@ -128,6 +128,7 @@ async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
     let config = ControlConfig {
         store,
         bus: Bus::in_process(),
+        link: link::Link::in_process(),
         clock,
         entropy: Arc::new(SystemEntropy),
         silence_after: Duration::from_secs(30),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use ::orchestrator::Orchestrator;
 use bus::Bus;
 use control::{Caller, Control, ControlConfig};
+use link::Link;
 use model::HostId;
 use store::Store;
 use tokio::net::TcpListener;
@@ -31,8 +32,8 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     let shutdown = until_told()?;
     let host = parts::host(&settings).await?;
     let store = Store::open(&settings.state.join("pitwall.db")).await?;
-    let bus = Bus::in_process();
-    let control = Control::open(ControlConfig::new(store.clone(), bus.clone())).await?;
+    let (bus, link) = (Bus::in_process(), Link::in_process());
+    let control = Control::open(ControlConfig::new(store.clone(), bus.clone(), link.clone())).await?;
     let admin = admin_token(&control, &settings.token_file()).await?;
     let listener = TcpListener::bind(settings.listen)
         .await

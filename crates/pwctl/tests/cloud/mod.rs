@@ -8,6 +8,7 @@ use std::process::Output;
 
 use bus::Bus;
 use control::{Control, ControlConfig};
+use link::Link;
 use model::{
     Capacity, Digest, Feature, HeldImage, HostId, InstallationId, Phase, Power, ProgramEnd, Reason,
     ReasonCode, Seen, ServiceSeen, ServiceState, VmId,
@@ -43,7 +44,7 @@ impl Cloud {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
         let bus = Bus::in_process();
-        let control = Control::open(ControlConfig::new(store, bus.clone()))
+        let control = Control::open(ControlConfig::new(store, bus.clone(), Link::in_process()))
             .await
             .unwrap();
         let token = control.admin_token_ensure().await.unwrap().unwrap();

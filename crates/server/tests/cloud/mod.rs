@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use bus::Bus;
 use control::{Control, ControlConfig};
+use link::Link;
 use futures_util::StreamExt;
 use http::request::Builder;
 use http::{Method, Request, Response, StatusCode};
@@ -54,7 +55,7 @@ impl Cloud {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
         let bus = Bus::in_process();
-        let control = Control::open(ControlConfig::new(store, bus.clone()))
+        let control = Control::open(ControlConfig::new(store, bus.clone(), Link::in_process()))
             .await
             .unwrap();
         let token = control
