@@ -20,8 +20,15 @@
 //! * Both adapters pass [`conformance`].
 
 pub mod conformance;
+mod console;
 mod error;
+mod folder;
+mod keeper;
+mod kvm;
+mod launch;
+mod machines;
 mod port;
+mod process;
 pub mod qemu;
 pub mod sim;
 mod spec;

@@ -22,6 +22,7 @@ use model::VmId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::process::Status;
 use crate::{DriverError, Exit, GuestWish, SpecFault};
 
 /// `sizeof(sun_path)` less its final zero (unix(7)).
@@ -29,50 +30,41 @@ const SOCKET_PATH_BYTES: usize = 107;
 
 /// Which process a VMM is. A process id alone may have been given to another since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) pid: u32,
+pub(crate) struct Record {
+    pub(crate) pid: u32,
     /// In clock ticks since the host's boot (proc_pid_stat(5), field 22).
-    pub(super) start_time: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Ending {
-    status: Option<i32>,
-    signal: Option<i32>,
+    pub(crate) start_time: u64,
 }
 
 /// The folder of one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Folder {
-    pub(super) id: VmId,
+pub(crate) struct Folder {
+    pub(crate) id: VmId,
     path: PathBuf,
 }
 
 impl Folder {
-    pub(super) fn new(runtime_dir: &Path, id: VmId) -> Self {
+    pub(crate) fn new(runtime_dir: &Path, id: VmId) -> Self {
         Self {
             id,
             path: runtime_dir.join(id.to_string()),
         }
     }
 
-    pub(super) fn monitor(&self) -> PathBuf {
-        self.path.join("qmp.sock")
+    /// A file of the adapter's own.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
-    pub(super) fn control(&self) -> PathBuf {
-        self.path.join("ctl.sock")
-    }
-
-    pub(super) fn console(&self) -> PathBuf {
+    pub(crate) fn console(&self) -> PathBuf {
         self.path.join("console.log")
     }
 
-    pub(super) fn old_console(&self) -> PathBuf {
+    pub(crate) fn old_console(&self) -> PathBuf {
         self.path.join("console.old")
     }
 
-    pub(super) fn vmm_log(&self) -> PathBuf {
+    pub(crate) fn vmm_log(&self) -> PathBuf {
         self.path.join("vmm.log")
     }
 
@@ -89,13 +81,13 @@ impl Folder {
     }
 
     /// Whether there is anything under its name.
-    pub(super) fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.path.symlink_metadata().is_ok()
     }
 
-    /// Refuses a directory so deep that sockets in it could not be reached.
-    pub(super) fn check(&self) -> Result<(), SpecFault> {
-        let path = self.monitor();
+    /// Refuses a directory so deep that this socket in it could not be reached.
+    pub(crate) fn check_socket(&self, name: &str) -> Result<(), SpecFault> {
+        let path = self.file(name);
         let length = path.as_os_str().len();
         if length > SOCKET_PATH_BYTES {
             Err(SpecFault::SocketPath { path, length })
@@ -105,7 +97,7 @@ impl Folder {
     }
 
     /// An empty folder that only its owner can enter, in place of whatever was there.
-    pub(super) fn create(&self) -> Result<(), DriverError> {
+    pub(crate) fn create(&self) -> Result<(), DriverError> {
         self.remove()?;
         let made = fs::DirBuilder::new()
             .recursive(true)
@@ -115,7 +107,7 @@ impl Folder {
     }
 
     /// Removes it, whatever it is.
-    pub(super) fn remove(&self) -> Result<(), DriverError> {
+    pub(crate) fn remove(&self) -> Result<(), DriverError> {
         let removed = match self.path.symlink_metadata() {
             Ok(found) if found.is_dir() => fs::remove_dir_all(&self.path),
             Ok(_) => fs::remove_file(&self.path),
@@ -129,43 +121,37 @@ impl Folder {
         }
     }
 
-    pub(super) fn write_record(&self, record: Record) -> Result<(), DriverError> {
+    pub(crate) fn write_record(&self, record: Record) -> Result<(), DriverError> {
         self.write(&self.record_file(), &record)
     }
 
     /// None if there is none, or none that can be read.
-    pub(super) fn record(&self) -> Option<Record> {
+    pub(crate) fn record(&self) -> Option<Record> {
         read(&self.record_file())
     }
 
     /// Remembers that the guest went by itself, and what it wanted.
-    pub(super) fn write_wish(&self, wish: GuestWish) -> Result<(), DriverError> {
+    pub(crate) fn write_wish(&self, wish: GuestWish) -> Result<(), DriverError> {
         self.write(&self.wish_file(), &wish)
     }
 
-    /// Remembers how it ended.
-    pub(super) fn write_ending(&self, exit: &Exit) -> Result<(), DriverError> {
-        self.write(
-            &self.ending_file(),
-            &Ending {
-                status: exit.status,
-                signal: exit.signal,
-            },
-        )
+    /// Remembers how its process ended.
+    pub(crate) fn write_ending(&self, exit: &Exit) -> Result<(), DriverError> {
+        let status = Status {
+            code: exit.status,
+            signal: exit.signal,
+        };
+        self.write(&self.ending_file(), &status)
     }
 
-    /// How it ended, as far as that was written down.
-    pub(super) fn ending(&self) -> Exit {
-        let ending = read(&self.ending_file()).unwrap_or(Ending {
-            status: None,
-            signal: None,
-        });
-        Exit {
-            status: ending.status,
-            signal: ending.signal,
-            wish: read(&self.wish_file()),
-            console_tail: super::console::tail(self),
-        }
+    /// How its process ended, as far as that was written down.
+    pub(crate) fn status(&self) -> Status {
+        read(&self.ending_file()).unwrap_or_default()
+    }
+
+    /// What its guest wanted, if that was written down.
+    pub(crate) fn wish(&self) -> Option<GuestWish> {
+        read(&self.wish_file())
     }
 
     fn write(&self, file: &Path, value: &impl Serialize) -> Result<(), DriverError> {
@@ -186,7 +172,7 @@ impl Folder {
 }
 
 /// Every folder of a run-time directory.
-pub(super) fn all(runtime_dir: &Path) -> Result<Vec<Folder>, DriverError> {
+pub(crate) fn all(runtime_dir: &Path) -> Result<Vec<Folder>, DriverError> {
     let entries = match fs::read_dir(runtime_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

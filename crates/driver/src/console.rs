@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::folder::Folder;
+use crate::folder::Folder;
 
 /// A log longer than this is cut. What is kept counts as memory on a tmpfs; a screenful of a crash is far less.
 const LIMIT_BYTES: u64 = 256 * 1024;
@@ -20,19 +20,19 @@ const TAIL_LINES: usize = 25;
 const TAIL_BYTES: u64 = 8 * 1024;
 
 /// The last lines of the guest's console.
-pub(super) fn tail(folder: &Folder) -> String {
+pub(crate) fn tail(folder: &Folder) -> String {
     let mut bytes = end_of(&folder.old_console(), TAIL_BYTES).unwrap_or_default();
     bytes.extend(end_of(&folder.console(), TAIL_BYTES).unwrap_or_default());
     last_lines(&bytes)
 }
 
 /// The last lines that the VMM itself wrote.
-pub(super) fn vmm_tail(folder: &Folder) -> String {
+pub(crate) fn vmm_tail(folder: &Folder) -> String {
     last_lines(&end_of(&folder.vmm_log(), TAIL_BYTES).unwrap_or_default())
 }
 
 /// Cuts what has grown too long.
-pub(super) fn bound(folder: &Folder) -> io::Result<()> {
+pub(crate) fn bound(folder: &Folder) -> io::Result<()> {
     let console = folder.console();
     if length(&console) > LIMIT_BYTES {
         fs::write(folder.old_console(), end_of(&console, KEPT_BYTES)?)?;
