@@ -203,7 +203,11 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_alone_is_the_first_process_it_knows_and_still_our_child() {
         if !nix::unistd::geteuid().is_root() {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "a PID namespace needs root");
+            assert_ne!(
+                std::env::var("CI").as_deref(),
+                Ok("true"),
+                "a PID namespace needs root"
+            );
             println!("skipped: a PID namespace needs root");
             return;
         }
