@@ -6,14 +6,18 @@
     reason = "a test fails by panicking, and shows its figures"
 )]
 
+#[path = "../support/files.rs"]
+mod files;
 mod image;
 #[path = "../support/mod.rs"]
 mod support;
 mod vm;
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use files::{FileClients, with};
 use image::{Image, upper_disk};
 use support::ssh::KeyPair;
 use support::{available, run, wait_for};
@@ -28,6 +32,7 @@ fn can_boot() -> bool {
         "e2fsck",
         "ssh",
         "ssh-keygen",
+        "sftp",
     ];
     let bundle = vm::bundle();
     available(
@@ -251,8 +256,23 @@ fn an_image_with_one_program_and_nothing_else_works() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(says), "{what}: {said}");
     }
+    files_go_there_and_back(&vm);
     let _ = ssh.run("/busybox poweroff");
     assert_eq!(vm.wait_off(), PowerOffKind::Off);
+}
+
+/// The server of files is powerunit itself, although the image shows no file of it.
+fn files_go_there_and_back(vm: &Vm) {
+    let (local, back) = (vm.folder().join("local"), vm.folder().join("back"));
+    let remote = Path::new("/there");
+    let content: Vec<u8> = (0..1_000_000_u32).map(|place| (place % 251) as u8).collect();
+    std::fs::write(&local, &content).unwrap();
+    let put = [with("put", &local), with("", remote)].concat();
+    let get = [with("get", remote), with("", &back)].concat();
+    let listed = vm.client().sftp_text("fred", &[&put, &get, b"ls -l /"]);
+    assert!(std::fs::read(&back).unwrap() == content);
+    let listed = String::from_utf8_lossy(&listed);
+    assert!(listed.contains(" 0        0         1000000 "), "{listed}");
 }
 
 #[test]

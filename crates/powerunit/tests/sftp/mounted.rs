@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::FileClients;
+use super::files::FileClients;
 use crate::server::Server;
 use crate::support::{available, run, wait_for};
 
