@@ -8,7 +8,7 @@ use model::ProblemCode;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::{events, hosts, images, service, vms};
+use crate::{console, events, exec, files, hosts, images, logs, service, vms};
 
 /// One operation of the API.
 #[derive(Debug)]
@@ -23,8 +23,10 @@ pub struct Endpoint {
     pub summary: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// What its query may hold. Closed: anything else is refused by name.
+    pub query: &'static [Query],
     /// The body it takes.
-    pub request: Option<Shape>,
+    pub request: Option<Content>,
     /// How it answers when all is well.
     pub answers: &'static [Answer],
     /// The refusals of its own; those that every endpoint has are not listed.
@@ -40,6 +42,32 @@ pub enum Access {
     Token,
 }
 
+/// A parameter in the query of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Query {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, and what holds without it.
+    pub description: &'static str,
+    /// Its values.
+    pub kind: QueryKind,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+/// The values of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 0.
+    Whole,
+    /// A time, RFC 3339.
+    Time,
+    /// Any text.
+    Text,
+}
+
 /// One good answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
@@ -51,7 +79,7 @@ pub struct Answer {
     pub content: Content,
 }
 
-/// The body of an answer.
+/// A body.
 #[derive(Debug, Clone, Copy)]
 pub enum Content {
     /// None.
@@ -62,7 +90,18 @@ pub enum Content {
     Events(Shape),
     /// JSON of no fixed shape.
     AnyJson,
+    /// Lines of JSON of a shape, `application/x-ndjson`.
+    Lines(Shape),
+    /// A tar archive, of any length.
+    Tar,
+    /// None: the connection goes on as a WebSocket (RFC 6455) with the messages of [`crate::frame`].
+    WebSocket,
 }
+
+/// The media type of [`Content::Lines`].
+pub const LINES_MEDIA_TYPE: &str = "application/x-ndjson";
+/// The media type of [`Content::Tar`].
+pub const TAR_MEDIA_TYPE: &str = "application/x-tar";
 
 pub(crate) type Named = (String, RefOr<Schema>);
 
@@ -125,6 +164,10 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     [
         vms::ENDPOINTS,
         events::ENDPOINTS,
+        logs::ENDPOINTS,
+        exec::ENDPOINTS,
+        console::ENDPOINTS,
+        files::ENDPOINTS,
         images::ENDPOINTS,
         hosts::ENDPOINTS,
         service::ENDPOINTS,

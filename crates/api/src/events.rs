@@ -47,6 +47,7 @@ pub const VM_EVENTS: Endpoint = Endpoint {
     operation_id: "vm_events",
     summary: "Follow what happens to a VM, from its first event or from after `Last-Event-ID`",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,

@@ -114,6 +114,7 @@ pub const LIST: Endpoint = Endpoint {
     operation_id: "host_list",
     summary: "List hosts",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -130,6 +131,7 @@ pub const FOUND: Endpoint = Endpoint {
     operation_id: "host_found_list",
     summary: "List the VMs a host holds that nobody here asked for",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -146,7 +148,8 @@ pub const ADOPT: Endpoint = Endpoint {
     operation_id: "host_found_adopt",
     summary: "Take a found VM over, as it runs",
     access: Access::Token,
-    request: Some(Shape::of::<Adopt>()),
+    query: &[],
+    request: Some(Content::Json(Shape::of::<Adopt>())),
     answers: &[Answer {
         status: 200,
         description: "It is a VM like any other now",
@@ -166,6 +169,7 @@ pub const FOUND_DELETE: Endpoint = Endpoint {
     operation_id: "host_found_delete",
     summary: "Remove a found VM from its host, disk and all",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 202,

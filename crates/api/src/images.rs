@@ -37,6 +37,7 @@ pub const LIST: Endpoint = Endpoint {
     operation_id: "image_list",
     summary: "List the images that hosts hold",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,

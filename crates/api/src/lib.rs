@@ -1,7 +1,7 @@
 //! The HTTP contract: paths, shapes, problems, the OpenAPI document, and the client that speaks it.
 //!
 //! ```text
-//!   vms.rs · events.rs · hosts.rs · images.rs · service.rs     a file per resource: shapes and endpoints
+//!   vms.rs · events.rs · logs.rs · exec.rs · hosts.rs …     a file per resource: shapes and endpoints
 //!        │                 │                    │
 //!        ▼                 ▼                    ▼
 //!   openapi()          Client            the server's router      all three read the same list of endpoints
@@ -16,11 +16,16 @@
 //! - What goes wrong is a [`ProblemDocument`]; [`code_row`] is the one table from its code to HTTP and exit status.
 
 pub mod client;
+pub mod console;
 mod endpoint;
 pub mod events;
+pub mod exec;
 mod exit;
+pub mod files;
+pub mod frame;
 pub mod hosts;
 pub mod images;
+pub mod logs;
 mod openapi;
 mod options;
 mod problem;
@@ -28,11 +33,17 @@ pub mod service;
 pub mod vms;
 
 pub use client::{Client, ClientConfig, ClientError};
-pub use endpoint::{Access, Answer, Content, Endpoint, Shape, endpoints};
+pub use console::ConsoleQuery;
+pub use endpoint::{
+    Access, Answer, Content, Endpoint, LINES_MEDIA_TYPE, Query, QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
+};
 pub use events::Event;
+pub use exec::{CreateExec, Exec, Terminal};
 pub use exit::ExitCode;
+pub use files::FilesQuery;
 pub use hosts::{Adopt, FoundList, FoundVm, Host, HostList, Resources};
 pub use images::{Image, ImageList};
+pub use logs::{LogQuery, LogRecord};
 pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
@@ -40,6 +51,6 @@ pub use service::{Health, Version};
 pub use vms::{CreateVm, Reason, Stage, Vm, VmList, VmStatus};
 
 pub use model::{
-    ByteSize, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode, RestartPolicy,
-    SizeError, Status, VmId, VmName,
+    ByteSize, ExecId, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode,
+    RestartPolicy, SizeError, Status, VmId, VmName,
 };

@@ -8,14 +8,14 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Content as Body, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, Ref, Required,
     Response, ResponseBuilder,
 };
 
-use crate::endpoint::Named;
+use crate::endpoint::{LINES_MEDIA_TYPE, Named, Query, QueryKind, TAR_MEDIA_TYPE};
 use crate::{Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row, endpoints};
 
 /// The document as it is checked in beside this crate; a test holds it equal to [`openapi`].
@@ -85,26 +85,24 @@ fn operation(endpoint: &Endpoint) -> Operation {
     for name in endpoint.parameters() {
         operation = operation.parameter(path_parameter(name));
     }
-    if let Some(shape) = endpoint.request {
-        let body = RequestBodyBuilder::new()
-            .description(Some("Closed: a field that is not listed is refused"))
-            .content("application/json", Body::new(Some(reference(&shape))))
+    for query in endpoint.query {
+        operation = operation.parameter(query_parameter(query));
+    }
+    if let Some((media_type, body)) = endpoint.request.and_then(body) {
+        let request = RequestBodyBuilder::new()
+            .description(request_note(endpoint.request))
+            .content(media_type, body)
             .required(Some(Required::True));
-        operation = operation.request_body(Some(body.build()));
+        operation = operation.request_body(Some(request.build()));
     }
     for answer in endpoint.answers {
+        if matches!(answer.content, Content::Events(_)) {
+            operation = operation.parameter(last_event_id());
+        }
         let response = ResponseBuilder::new().description(answer.description);
-        let response = match answer.content {
-            Content::Nothing => response,
-            Content::Json(shape) => response.content("application/json", Body::new(Some(reference(&shape)))),
-            Content::AnyJson => {
-                let any = ObjectBuilder::new().schema_type(Type::Object).build();
-                response.content("application/json", Body::new(Some(any)))
-            }
-            Content::Events(shape) => {
-                operation = operation.parameter(last_event_id());
-                response.content("text/event-stream", Body::new(Some(reference(&shape))))
-            }
+        let response = match body(answer.content) {
+            Some((media_type, body)) => response.content(media_type, body),
+            None => response,
         };
         operation = operation.response(answer.status.to_string(), response.build());
     }
@@ -118,12 +116,38 @@ fn operation(endpoint: &Endpoint) -> Operation {
     operation.security(security).build()
 }
 
+/// The media type and form of a body.
+fn body(content: Content) -> Option<(&'static str, Body)> {
+    let of = |shape: &Shape| Body::new(Some(reference(shape)));
+    match content {
+        Content::Nothing | Content::WebSocket => None,
+        Content::Json(shape) => Some(("application/json", of(&shape))),
+        Content::Events(shape) => Some(("text/event-stream", of(&shape))),
+        Content::Lines(shape) => Some((LINES_MEDIA_TYPE, of(&shape))),
+        Content::AnyJson => {
+            let any = ObjectBuilder::new().schema_type(Type::Object).build();
+            Some(("application/json", Body::new(Some(any))))
+        }
+        Content::Tar => {
+            let bytes = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+                .build();
+            Some((TAR_MEDIA_TYPE, Body::new(Some(bytes))))
+        }
+    }
+}
+
+fn request_note(content: Option<Content>) -> Option<&'static str> {
+    matches!(content, Some(Content::Json(_))).then_some("Closed: a field that is not listed is refused")
+}
+
 fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     let mut codes = endpoint.problems.to_vec();
     if endpoint.access == Access::Token {
         codes.extend([ProblemCode::Unauthenticated, ProblemCode::Unavailable]);
     }
-    if endpoint.request.is_some() {
+    if matches!(endpoint.request, Some(Content::Json(_))) {
         codes.extend([
             ProblemCode::InvalidRequest,
             ProblemCode::InvalidValue,
@@ -160,9 +184,33 @@ fn path_parameter(name: &str) -> Parameter {
     let description = match name {
         "vm" => "A VM: its id, or its name (its id where it was found)",
         "host" => "A host: its id or its name",
+        "exec" => "A program that was asked for: its id",
         _ => "",
     };
     parameter(name, ParameterIn::Path, Required::True, description)
+}
+
+fn query_parameter(query: &Query) -> Parameter {
+    let schema = ObjectBuilder::new();
+    let schema = match query.kind {
+        QueryKind::Flag => schema.schema_type(Type::Boolean),
+        QueryKind::Whole => schema.schema_type(Type::Integer).minimum(Some(0)),
+        QueryKind::Text => schema.schema_type(Type::String),
+        QueryKind::Time => schema
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+    };
+    let required = match query.required {
+        true => Required::True,
+        false => Required::False,
+    };
+    ParameterBuilder::new()
+        .name(query.name)
+        .parameter_in(ParameterIn::Query)
+        .required(required)
+        .description(Some(query.description))
+        .schema(Some(schema.build()))
+        .build()
 }
 
 fn last_event_id() -> Parameter {
@@ -184,15 +232,19 @@ fn reference(shape: &Shape) -> Ref {
     Ref::from_schema_name((shape.name)())
 }
 
+fn shape(content: Content) -> Option<Shape> {
+    match content {
+        Content::Json(shape) | Content::Events(shape) | Content::Lines(shape) => Some(shape),
+        Content::Nothing | Content::AnyJson | Content::Tar | Content::WebSocket => None,
+    }
+}
+
 fn schemas() -> Vec<Named> {
     let mut named = Vec::new();
     let mut shapes = vec![Shape::of::<ProblemDocument>()];
     for endpoint in endpoints() {
-        shapes.extend(endpoint.request);
-        shapes.extend(endpoint.answers.iter().filter_map(|answer| match answer.content {
-            Content::Json(shape) | Content::Events(shape) => Some(shape),
-            Content::Nothing | Content::AnyJson => None,
-        }));
+        let answers = endpoint.answers.iter().map(|answer| answer.content);
+        shapes.extend(endpoint.request.into_iter().chain(answers).filter_map(shape));
     }
     for shape in shapes {
         named.push(((shape.name)().into_owned(), (shape.schema)()));

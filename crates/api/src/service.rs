@@ -35,6 +35,7 @@ pub const HEALTH: Endpoint = Endpoint {
     operation_id: "health",
     summary: "Tell that the service answers",
     access: Access::Open,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -51,6 +52,7 @@ pub const VERSION: Endpoint = Endpoint {
     operation_id: "version",
     summary: "Show the versions served",
     access: Access::Open,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -67,6 +69,7 @@ pub const OPENAPI: Endpoint = Endpoint {
     operation_id: "openapi",
     summary: "Show this document",
     access: Access::Open,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,

@@ -40,23 +40,15 @@ pub struct CreateVm {
     #[schema(max_items = 16)]
     pub user_cas: Vec<String>,
     /// Whether `authorized_keys` files that came with the image count.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub image_keys: bool,
     /// Whether it gets a console where that costs its boot something, as under Firecracker.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub console: bool,
     /// What it runs besides its logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub service: Option<CreateService>,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands the field over by reference"
-)]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// A VM.
@@ -221,7 +213,8 @@ pub const CREATE: Endpoint = Endpoint {
     operation_id: "vm_create",
     summary: "Create a VM",
     access: Access::Token,
-    request: Some(Shape::of::<CreateVm>()),
+    query: &[],
+    request: Some(Content::Json(Shape::of::<CreateVm>())),
     answers: &[Answer {
         status: 201,
         description: "It is asked for; its status tells the rest",
@@ -241,6 +234,7 @@ pub const LIST: Endpoint = Endpoint {
     operation_id: "vm_list",
     summary: "List VMs",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -257,6 +251,7 @@ pub const GET: Endpoint = Endpoint {
     operation_id: "vm_get",
     summary: "Show a VM",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -273,6 +268,7 @@ pub const DELETE: Endpoint = Endpoint {
     operation_id: "vm_delete",
     summary: "Delete a VM, whatever its status",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 202,
@@ -289,6 +285,7 @@ pub const START: Endpoint = Endpoint {
     operation_id: "vm_start",
     summary: "Start a VM that is off or has failed",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,
@@ -305,6 +302,7 @@ pub const STOP: Endpoint = Endpoint {
     operation_id: "vm_stop",
     summary: "Stop a VM, keeping its disk, address and host key",
     access: Access::Token,
+    query: &[],
     request: None,
     answers: &[Answer {
         status: 200,

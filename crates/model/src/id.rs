@@ -82,6 +82,8 @@ ids! {
     InstallationId = "inst", "installation";
     /// An API token's public half, safe to list and log.
     TokenId = "tok", "token";
+    /// A program that was asked for and waits for somebody to attach.
+    ExecId = "exec", "exec";
 }
 
 fn parse(text: &str, prefix: &str) -> Option<[u8; 16]> {

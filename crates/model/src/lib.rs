@@ -16,7 +16,7 @@ mod reason;
 mod size;
 mod vm;
 
-pub use id::{HostId, IdError, InstallationId, TokenId, VmId};
+pub use id::{ExecId, HostId, IdError, InstallationId, TokenId, VmId};
 pub use image_ref::{Digest, ImageRef, ImageRefError, OciLayout, RegistryRef, Selector};
 pub use key::{KeyError, PublicKey};
 pub use lifecycle::{Status, StatusView, status};

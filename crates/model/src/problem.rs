@@ -48,6 +48,16 @@ problem_codes! {
     NoCapacity = "no_capacity";
     /// No host is there to take it.
     NoHost = "no_host";
+    /// The file, program or account may not be used so.
+    NotPermitted = "not_permitted";
+    /// The VM, as it is, cannot do that.
+    Unsupported = "unsupported";
+    /// The path is a WebSocket, and the request is none.
+    UpgradeRequired = "upgrade_required";
+    /// Too much of it is under way already.
+    Busy = "busy";
+    /// Something went wrong inside the VM.
+    GuestFailed = "guest_failed";
     /// Something it needs is away for now.
     Unavailable = "unavailable";
     /// It took longer than the request may.

@@ -9,7 +9,7 @@ use api::{PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, UPGRADE, WWW_AUTHENTICATE};
 use model::{Problem, ProblemCode};
 
 /// Why a request is not answered as asked.
@@ -66,6 +66,9 @@ pub(crate) fn documented(mut response: Response, request_id: &str) -> Response {
     if code == ProblemCode::Unauthenticated {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    if code == ProblemCode::UpgradeRequired {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
     if let Some(allow) = response.headers_mut().remove(ALLOW) {
         headers.insert(ALLOW, allow);
     }
@@ -81,6 +84,7 @@ fn unspoken(status: StatusCode) -> Option<Problem> {
         405 => ProblemCode::MethodNotAllowed,
         413 => ProblemCode::BodyTooLarge,
         415 => ProblemCode::UnsupportedMediaType,
+        426 => ProblemCode::UpgradeRequired,
         400..500 => ProblemCode::InvalidRequest,
         503 => ProblemCode::Unavailable,
         504 => ProblemCode::Timeout,

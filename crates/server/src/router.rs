@@ -1,6 +1,9 @@
 //! Every endpoint and its handler.
 
-use api::{Endpoint, events as e, hosts as h, images as i, service as s, vms as v};
+use api::{
+    Content, Endpoint, console as c, events as e, exec as x, files as f, hosts as h, images as i, logs as l,
+    service as s, vms as v,
+};
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn;
@@ -10,10 +13,13 @@ use control::Control;
 use http::Method;
 use model::{Problem, ProblemCode};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
-use crate::envelope::envelope;
+use crate::envelope::{envelope, in_time};
 use crate::refusal::Refusal;
-use crate::{events, hosts, images, service, vms};
+use crate::relay::Relays;
+use crate::waiting::Execs;
+use crate::{console, events, exec, files, hosts, images, logs, service, vms};
 
 /// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -23,6 +29,8 @@ const BODY_LIMIT: usize = 256 * 1024;
 pub(crate) struct App {
     pub(crate) control: Control,
     pub(crate) closing: Closing,
+    pub(crate) execs: Execs,
+    pub(crate) streams: TaskTracker,
 }
 
 /// Turns true when the server closes, so that answers without an end can end.
@@ -47,13 +55,29 @@ impl FromRef<App> for Closing {
     }
 }
 
+impl FromRef<App> for Execs {
+    fn from_ref(app: &App) -> Self {
+        app.execs.clone()
+    }
+}
+
+impl FromRef<App> for Relays {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            tasks: app.streams.clone(),
+            closing: app.closing.clone(),
+        }
+    }
+}
+
 /// The whole API over a control plane.
 pub fn router(control: Control) -> Router {
     let (_, closing) = watch::channel(false);
-    router_until(control, closing)
+    router_until(control, closing, TaskTracker::new())
 }
 
-pub(crate) fn router_until(control: Control, closing: Closing) -> Router {
+/// The same, in a server that closes and waits for its streams.
+pub(crate) fn router_until(control: Control, closing: Closing, streams: TaskTracker) -> Router {
     let mount = |router: Router<App>, (endpoint, handler): (&Endpoint, MethodRouter<App>)| {
         router.route(endpoint.path, handler)
     };
@@ -64,7 +88,12 @@ pub(crate) fn router_until(control: Control, closing: Closing) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn(envelope))
-        .with_state(App { control, closing })
+        .with_state(App {
+            control,
+            closing,
+            execs: Execs::default(),
+            streams,
+        })
 }
 
 fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
@@ -76,6 +105,12 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&v::START, vms::start),
         to(&v::STOP, vms::stop),
         to(&e::VM_EVENTS, events::of_vm),
+        to(&l::LOGS, logs::of_vm),
+        to(&x::CREATE, exec::create),
+        to(&x::ATTACH, exec::attach),
+        to(&c::CONSOLE, console::of_vm),
+        to(&f::READ, files::read),
+        to(&f::WRITE, files::write),
         to(&i::LIST, images::list),
         to(&h::LIST, hosts::list),
         to(&h::FOUND, hosts::found),
@@ -98,7 +133,12 @@ fn to<T: 'static>(
         Method::PATCH => MethodFilter::PATCH,
         _ => MethodFilter::GET,
     };
-    (endpoint, on(method, handler))
+    let route = on(method, handler);
+    match endpoint.request {
+        // An archive takes as long as it takes; whoever stops sending is noticed by the connection.
+        Some(Content::Tar) => (endpoint, route),
+        Some(_) | None => (endpoint, route.layer(from_fn(in_time))),
+    }
 }
 
 async fn nothing_here() -> Refusal {

@@ -20,6 +20,7 @@ fn wish(name: &str) -> Value {
 fn filled(path: &str) -> String {
     path.replace("{vm}", "vm_00000000000000000000000000")
         .replace("{host}", "box1")
+        .replace("{exec}", "exec_00000000000000000000000000")
 }
 
 fn assert_problem(answer: &Answer, status: u16, code: &str) {

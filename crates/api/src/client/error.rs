@@ -71,6 +71,14 @@ pub enum ClientError {
         /// The server's address.
         url: String,
     },
+    /// A stream ended before its end.
+    #[error("the stream from {url} broke off: {why}")]
+    StreamBroken {
+        /// The server's address.
+        url: String,
+        /// What is known of it.
+        why: String,
+    },
 }
 
 impl ClientError {
@@ -79,7 +87,9 @@ impl ClientError {
         match self {
             Self::Url { .. } | Self::TokenInTheClear { .. } | Self::Segment { .. } => ExitCode::Usage,
             Self::TokenForm => ExitCode::SignIn,
-            Self::Unreachable { .. } | Self::StreamLost { .. } => ExitCode::Unavailable,
+            Self::Unreachable { .. } | Self::StreamLost { .. } | Self::StreamBroken { .. } => {
+                ExitCode::Unavailable
+            }
             Self::Timeout { .. } => ExitCode::Timeout,
             Self::Problem(problem) => problem.exit_code(),
             Self::Setup { .. } | Self::NotPitwall { .. } | Self::Answer { .. } => ExitCode::Error,
@@ -95,7 +105,10 @@ impl ClientError {
     pub const fn is_transport(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::StreamLost { .. }
+            Self::Unreachable { .. }
+                | Self::Timeout { .. }
+                | Self::StreamLost { .. }
+                | Self::StreamBroken { .. }
         )
     }
 }

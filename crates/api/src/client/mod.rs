@@ -5,7 +5,10 @@
 
 mod calls;
 mod error;
+mod files;
 mod follow;
+mod lines;
+mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
 pub use follow::{EventId, Received};
+pub use stream::{Stream, StreamReader, StreamWriter};
 
 use crate::{Endpoint, ProblemDocument};
 
@@ -44,6 +48,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Arc<Url>,
     token: Option<HeaderValue>,
+    user_agent: Arc<str>,
 }
 
 impl Client {
@@ -58,11 +63,12 @@ impl Client {
             return Err(ClientError::TokenInTheClear { url: config.url });
         }
         let token = config.token.map(bearer).transpose()?;
-        let http = http_client(&base, &config.user_agent, is_local)?;
+        let http = build(http_client(&base, &config.user_agent, is_local))?;
         Ok(Self {
             http,
             base: Arc::new(base),
             token,
+            user_agent: config.user_agent.into(),
         })
     }
 
@@ -72,6 +78,15 @@ impl Client {
     }
 
     fn request(&self, endpoint: &Endpoint, values: &[&str]) -> Result<RequestBuilder, ClientError> {
+        self.request_by(&self.http, endpoint, values)
+    }
+
+    fn request_by(
+        &self,
+        http: &reqwest::Client,
+        endpoint: &Endpoint,
+        values: &[&str],
+    ) -> Result<RequestBuilder, ClientError> {
         if let Some(bad) = values.iter().find(|value| matches!(**value, "" | "." | "..")) {
             return Err(ClientError::Segment {
                 value: (*bad).to_owned(),
@@ -84,7 +99,7 @@ impl Client {
             endpoint.path_with(values)
         );
         url.set_path(&path);
-        let request = self.http.request(endpoint.method.clone(), url);
+        let request = http.request(endpoint.method.clone(), url);
         Ok(match &self.token {
             Some(token) => request.header(AUTHORIZATION, token.clone()),
             None => request,
@@ -123,18 +138,26 @@ impl Client {
     /// Sends, and turns an answer that is not good into the problem it carries.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|source| self.broken(source))?;
-        if response.status().is_success() {
-            return Ok(response);
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(self.refusal(response).await),
         }
+    }
+
+    /// What an answer that is not good says.
+    async fn refusal(&self, response: Response) -> ClientError {
         let status = response.status();
-        let body = response.bytes().await.map_err(|source| self.broken(source))?;
-        Err(match serde_json::from_slice::<ProblemDocument>(&body) {
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(source) => return self.broken(source),
+        };
+        match serde_json::from_slice::<ProblemDocument>(&body) {
             Ok(problem) => ClientError::Problem(Box::new(problem)),
             Err(_) => ClientError::NotPitwall {
                 url: self.url().to_owned(),
                 status: status.as_u16(),
             },
-        })
+        }
     }
 
     fn broken(&self, source: reqwest::Error) -> ClientError {
@@ -173,7 +196,11 @@ fn bearer(token: String) -> Result<HeaderValue, ClientError> {
     Ok(value)
 }
 
-fn http_client(base: &Url, user_agent: &str, is_local: bool) -> Result<reqwest::Client, ClientError> {
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientError> {
+    builder.build().map_err(|source| ClientError::Setup { source })
+}
+
+fn http_client(base: &Url, user_agent: &str, is_local: bool) -> reqwest::ClientBuilder {
     // A default that somebody else has set already serves as well.
     let _ = ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -188,7 +215,7 @@ fn http_client(base: &Url, user_agent: &str, is_local: bool) -> Result<reqwest::
         // Nothing to verify, so the system's certificates, milliseconds of parsing, are left unread.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|source| ClientError::Setup { source })
+    builder
 }
 
 #[cfg(test)]

@@ -1,0 +1,30 @@
+//! `/v1/vms/{vm}/console`.
+
+use api::ConsoleQuery;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use control::{Control, StreamRequest, VmSelector};
+
+use crate::auth::Signed;
+use crate::query::Asked;
+use crate::refusal::Refusal;
+use crate::relay::{Relays, Upgrade};
+
+pub(crate) async fn of_vm(
+    State(control): State<Control>,
+    State(relays): State<Relays>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+    Asked(query): Asked<ConsoleQuery>,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    let found = control.vm_get(&caller, &vm.parse()?).await?;
+    let upgrade = upgrade.ready()?;
+    let request = StreamRequest::Console {
+        interactive: !query.read_only,
+    };
+    let stream = control
+        .vm_stream(&caller, &VmSelector::Id(found.asked.id), request)
+        .await?;
+    Ok(relays.upgrade(upgrade, stream))
+}

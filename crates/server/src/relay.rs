@@ -1,0 +1,319 @@
+//! A stream between a WebSocket and a VM.
+//!
+//! ```text
+//!   client ── messages ──► inward  ── Input  ──►  VM
+//!   client ◄─ messages ──  outward ◄─ Output ───  VM       and a ping every 20 s
+//! ```
+//!
+//! What always holds:
+//!
+//! - Each direction holds one message at a time. A side that takes nothing stops the other: by TCP towards the client,
+//!   by credit towards the VM.
+//! - The end is the last message to the client, then the WebSocket is closed in order.
+//! - A client that is silent for [`SILENCE_LIMIT`] has gone, and its program is told. One that is held up by us (the VM
+//!   takes no input), or that lets us wait (it takes no output), cannot answer pings and gets [`HELD_LIMIT`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::frame::{self, Input, MAX_MESSAGE, Output, SUBPROTOCOL};
+use axum::extract::FromRequestParts;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
+use control::stream::{End, Failure, FailureCode, Lane, TerminalSize};
+use control::{Received, Stream, StreamReader, StreamWriter};
+use futures_util::{Sink, SinkExt, StreamExt};
+use http::request::Parts;
+use model::{Problem, ProblemCode, ProgramEnd};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::refusal::Refusal;
+use crate::router::{App, Closing, closed};
+
+/// How often the client is asked whether it is there. Well below the idle limits of proxies, commonly 60 s.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a client may be silent: two pings, and some time for the network.
+const SILENCE_LIMIT: Duration = Duration::from_secs(50);
+/// The same while one side waits for the other. A person who reads a pager is not gone after a minute.
+const HELD_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a client may take to answer a closed WebSocket.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(5);
+/// The greatest signal number of Linux.
+const LAST_SIGNAL: i32 = 64;
+
+/// A request for a WebSocket, or one that should have been.
+pub(crate) struct Upgrade(Result<WebSocketUpgrade, WebSocketUpgradeRejection>);
+
+impl FromRequestParts<App> for Upgrade {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        Ok(Self(WebSocketUpgrade::from_request_parts(parts, app).await))
+    }
+}
+
+impl Upgrade {
+    /// The upgrade, once everything else about the request is in order.
+    pub(crate) fn ready(self) -> Result<WebSocketUpgrade, Problem> {
+        self.0.map_err(|rejection| {
+            let detail = format!("this path is a WebSocket: {}", rejection.body_text());
+            Problem::new(ProblemCode::UpgradeRequired, detail)
+                .hint("docs/streams.md tells how a stream is opened; pwctl exec and pwctl console do it")
+        })
+    }
+}
+
+/// The relays under way, so that a closing server waits for them.
+#[derive(Clone)]
+pub(crate) struct Relays {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) closing: Closing,
+}
+
+impl Relays {
+    /// The answer that turns the connection into a WebSocket, and the relay behind it.
+    pub(crate) fn upgrade(self, upgrade: WebSocketUpgrade, stream: Stream) -> Response {
+        let Self { tasks, closing } = self;
+        upgrade
+            .protocols([SUBPROTOCOL])
+            .max_message_size(MAX_MESSAGE)
+            .on_upgrade(move |socket: WebSocket| {
+                tasks.track_future(async move {
+                    let (sink, messages) = socket.split();
+                    relay(sink, messages, stream, closing).await;
+                })
+            })
+    }
+}
+
+/// Why a relay ends.
+#[derive(Debug)]
+enum Goodbye {
+    /// All was said.
+    Said,
+    /// The client has closed the WebSocket, or its connection broke.
+    Left,
+    /// The client is silent.
+    Silent,
+    /// The client sent what makes no sense.
+    Senseless(String),
+    /// The server closes.
+    Closing,
+}
+
+async fn relay<S, M, E>(mut sink: S, mut messages: M, stream: Stream, closing: Closing)
+where
+    S: Sink<Message> + Unpin,
+    M: futures_util::Stream<Item = Result<Message, E>> + Unpin,
+{
+    let Stream {
+        mut writer,
+        mut reader,
+    } = stream;
+    let pulse = Pulse::new();
+    let goodbye = tokio::select! {
+        goodbye = outward(&mut reader, &mut sink, &pulse) => goodbye,
+        goodbye = inward(&mut messages, &mut writer, &pulse) => goodbye,
+        () = pulse.stopped() => Goodbye::Silent,
+        () = closed(closing) => Goodbye::Closing,
+    };
+    tracing::debug!(why = ?goodbye, "a stream ends");
+    // The program is told at once, however long the client takes to leave; input does not end before that.
+    drop(reader);
+    drop(writer);
+    let Some(close) = goodbye.frame() else { return };
+    let leave = async {
+        if sink.send(Message::Close(Some(close))).await.is_ok() {
+            // What is still on its way here would make the kernel throw away what is on its way out.
+            while messages.next().await.is_some_and(|message| message.is_ok()) {}
+        }
+    };
+    // A client that does not answer finds the connection closed.
+    let _ = tokio::time::timeout(GOODBYE_LIMIT, leave).await;
+}
+
+impl Goodbye {
+    /// What the client is told (RFC 6455 section 7.4.1).
+    fn frame(&self) -> Option<CloseFrame> {
+        let (code, reason) = match self {
+            Self::Left | Self::Silent => return None,
+            Self::Said => (close_code::NORMAL, ""),
+            Self::Senseless(why) => (close_code::POLICY, why.as_str()),
+            Self::Closing => (close_code::AWAY, "the server closes"),
+        };
+        // A close frame has room for 123 bytes of reason (RFC 6455 section 5.5).
+        let reason: String = reason.chars().take(120).filter(char::is_ascii).collect();
+        Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        })
+    }
+}
+
+/// From the VM to the client.
+async fn outward<S: Sink<Message> + Unpin>(
+    reader: &mut StreamReader,
+    sink: &mut S,
+    pulse: &Pulse,
+) -> Goodbye {
+    let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    loop {
+        let output = tokio::select! {
+            received = reader.next() => output(received),
+            _ = ping.tick() => None,
+        };
+        let is_last = matches!(output, Some(Output::Ended(_)));
+        let message = match output {
+            Some(output) => Message::Binary(output.encode()),
+            None => Message::Ping(axum::body::Bytes::new()),
+        };
+        let _held = pulse.hold();
+        if sink.send(message).await.is_err() {
+            return Goodbye::Left;
+        }
+        if is_last {
+            return Goodbye::Said;
+        }
+    }
+}
+
+fn output(received: Option<Received>) -> Option<Output> {
+    Some(match received {
+        Some(Received::Data { lane, bytes }) => match lane {
+            Lane::Stdout => Output::Stdout(bytes.into()),
+            Lane::Stderr => Output::Stderr(bytes.into()),
+        },
+        Some(Received::Ended(end)) => Output::Ended(shape(end)),
+        None => Output::Ended(shape(End::Failed(lost()))),
+    })
+}
+
+fn shape(end: End) -> frame::End {
+    match end {
+        End::Program(ProgramEnd::Exited(code)) => frame::End::Exited(code),
+        End::Program(ProgramEnd::Killed(signal)) => frame::End::Killed(signal),
+        End::Done => frame::End::Done,
+        End::Failed(Failure { code, message }) => frame::End::Failed {
+            code: code.as_str().to_owned(),
+            message,
+        },
+    }
+}
+
+/// From the client to the VM.
+async fn inward<M, E>(messages: &mut M, writer: &mut StreamWriter, pulse: &Pulse) -> Goodbye
+where
+    M: futures_util::Stream<Item = Result<Message, E>> + Unpin,
+{
+    loop {
+        let message = match messages.next().await {
+            Some(Ok(message)) => message,
+            Some(Err(_)) | None => return Goodbye::Left,
+        };
+        pulse.beat();
+        let input = match message {
+            Message::Binary(bytes) => Input::decode(bytes),
+            Message::Ping(_) | Message::Pong(_) => continue,
+            Message::Text(_) => return Goodbye::Senseless("all messages are binary".to_owned()),
+            Message::Close(_) => return Goodbye::Left,
+        };
+        match input {
+            Ok(Input::Data(bytes)) => {
+                let _held = pulse.hold();
+                // Where the stream has ended, the other direction says so.
+                let _ = writer.data(&bytes).await;
+            }
+            Ok(Input::End) => writer.end(),
+            Ok(Input::Resize { columns, rows }) => writer.resize(TerminalSize {
+                columns: columns.into(),
+                rows: rows.into(),
+            }),
+            Ok(Input::Signal(number @ 1..=LAST_SIGNAL)) => writer.signal(number),
+            Ok(Input::Signal(_)) => return Goodbye::Senseless("there is no such signal".to_owned()),
+            Err(error) => return Goodbye::Senseless(error.to_string()),
+        }
+    }
+}
+
+/// When the client was heard last, and whether it could speak.
+struct Pulse(Mutex<Beat>);
+
+struct Beat {
+    heard: Instant,
+    held: u32,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self(Mutex::new(Beat {
+            heard: Instant::now(),
+            held: 0,
+        }))
+    }
+
+    fn beat(&self) {
+        self.lock().heard = Instant::now();
+    }
+
+    /// While this is held, one side waits for the other.
+    fn hold(&self) -> Held<'_> {
+        self.lock().held += 1;
+        Held(self)
+    }
+
+    /// Returns once the client has gone.
+    async fn stopped(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let beat = self.lock();
+            let limit = if beat.held == 0 { SILENCE_LIMIT } else { HELD_LIMIT };
+            if beat.heard.elapsed() >= limit {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Beat> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Held<'a>(&'a Pulse);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut beat = self.0.lock();
+        beat.held -= 1;
+        if beat.held == 0 && beat.heard.elapsed() >= SILENCE_LIMIT {
+            // What the client said meanwhile is read from now on.
+            beat.heard = Instant::now();
+        }
+    }
+}
+
+/// A failed stream, as the refusal of a request.
+pub(crate) fn refused(failure: Failure) -> Problem {
+    let code = match failure.code {
+        FailureCode::NotFound => ProblemCode::NotFound,
+        FailureCode::NotPermitted => ProblemCode::NotPermitted,
+        FailureCode::Invalid => ProblemCode::InvalidValue,
+        FailureCode::NotRunning => ProblemCode::WrongStatus,
+        FailureCode::Unsupported => ProblemCode::Unsupported,
+        FailureCode::Lost => ProblemCode::Unavailable,
+        FailureCode::Busy => ProblemCode::Busy,
+        FailureCode::Failed | FailureCode::Unrecognised => ProblemCode::GuestFailed,
+    };
+    Problem::new(code, failure.message)
+}
+
+/// A stream that broke off without an end.
+pub(crate) fn lost() -> Failure {
+    Failure {
+        code: FailureCode::Lost,
+        message: "the way to the VM was lost".to_owned(),
+    }
+}
