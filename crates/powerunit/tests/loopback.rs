@@ -7,6 +7,8 @@ mod memory;
 mod server;
 mod sftp;
 mod support;
+#[path = "support/words.rs"]
+mod words;
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -18,6 +20,7 @@ use server::Server;
 use support::ssh::{Client, KeyPair};
 use support::{available, wait_for};
 use wire::guest::*;
+use words::shell_words;
 
 /// Bytes that no two places of have alike.
 fn noise(length: usize) -> Vec<u8> {
@@ -135,7 +138,7 @@ fn keys_are_renewed_while_a_session_stays_open() {
 #[test]
 fn a_bad_host_key_is_reported_and_the_old_one_stays() {
     let Some(mut server) = Server::start() else { return };
-    let answer = server.configure_with(2, vec![], HostKey::from_pem("nonsense".into()));
+    let answer = server.configure_ssh(2, |ssh| ssh.host_key = HostKey::from_pem("nonsense".into()));
     assert!(
         matches!(&answer, GuestFrame::Failed { code, .. } if code == "host_key_invalid"),
         "{answer:?}"
@@ -225,7 +228,7 @@ fn a_terminal_has_the_size_and_name_of_the_clients() {
     let Some(server) = Server::start() else { return };
     let command = format!(
         "stty rows 33 cols 101; {} 'stty size; echo $TERM; tty; exit 4'",
-        server.client().shell_words(&["-tt"])
+        shell_words(&server.client().command(&["-tt"]))
     );
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
@@ -249,7 +252,7 @@ fn a_terminal_follows_the_clients_window() {
     let inside = "trap 'stty size; exit 6' WINCH; echo armed; for i in \\$(seq 200); do sleep 0.05; done";
     let command = format!(
         "stty rows 20 cols 80; (sleep 2; stty rows 50 cols 132 </dev/tty) & {} \"{inside}\"",
-        server.client().shell_words(&["-tt"])
+        shell_words(&server.client().command(&["-tt"]))
     );
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])

@@ -12,6 +12,8 @@ mod image;
 #[path = "../support/mod.rs"]
 mod support;
 mod vm;
+#[path = "../support/words.rs"]
+mod words;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,6 +25,7 @@ use support::ssh::KeyPair;
 use support::{available, run, wait_for};
 use vm::{Machine, Vm};
 use wire::guest::{Disk, GuestFrame, HostFrame, PowerOffKind};
+use words::shell_words;
 
 fn can_boot() -> bool {
     let programs = [
@@ -125,7 +128,7 @@ fn look_around(vm: &Vm) {
     assert_eq!(ssh.text("cat /proc/1/comm"), "init");
     let on_terminal = format!(
         "stty rows 33 cols 101; {} 'stty size; tty'",
-        ssh.shell_words(&["-tt"])
+        shell_words(&ssh.command(&["-tt"]))
     );
     let size = Command::new("script")
         .args(["-qec", &on_terminal, "/dev/null"])

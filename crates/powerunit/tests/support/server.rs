@@ -60,28 +60,25 @@ impl Server {
 
     /// As PID 1 does it.
     pub(crate) fn configure(&mut self, revision: u64, authorized_keys: Vec<String>) -> GuestFrame {
-        let host_key = HostKey::from_pem(self.host_key.private());
-        self.configure_with(revision, authorized_keys, host_key)
+        self.configure_ssh(revision, |ssh| ssh.authorized_keys = authorized_keys)
     }
 
-    pub(crate) fn configure_with(
-        &mut self,
-        revision: u64,
-        authorized_keys: Vec<String>,
-        host_key: HostKey,
-    ) -> GuestFrame {
+    /// With its host key and nobody's key, changed.
+    pub(crate) fn configure_ssh(&mut self, revision: u64, change: impl FnOnce(&mut Ssh)) -> GuestFrame {
+        let mut ssh = Ssh {
+            port: self.port,
+            host_key: HostKey::from_pem(self.host_key.private()),
+            authorized_keys: Vec::new(),
+            user_cas: Vec::new(),
+            image_keys: false,
+        };
+        change(&mut ssh);
         let disk = Disk::Serial("none".into());
         let config = Config {
             revision,
             hostname: "here".into(),
             network: None,
-            ssh: Ssh {
-                port: self.port,
-                host_key,
-                authorized_keys,
-                user_cas: Vec::new(),
-                image_keys: false,
-            },
+            ssh,
             image: ImageDefaults {
                 env: vec!["FROM_IMAGE=yes".into()],
                 ..ImageDefaults::default()

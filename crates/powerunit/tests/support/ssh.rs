@@ -10,9 +10,16 @@ pub(crate) struct KeyPair(PathBuf);
 
 impl KeyPair {
     pub(crate) fn generate(folder: &Path, name: &str) -> Self {
+        Self::of_kind(folder, name, &["ed25519"])
+    }
+
+    /// The kind is what `ssh-keygen -t` takes, and further options.
+    pub(crate) fn of_kind(folder: &Path, name: &str, kind: &[&str]) -> Self {
         let path = folder.join(name);
         run(Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .args(["-q", "-N", "", "-C", name, "-t"])
+            .args(kind)
+            .arg("-f")
             .arg(&path));
         Self(path)
     }
@@ -99,16 +106,6 @@ impl Client {
         ]);
         command.args(options).arg(format!("{login}@127.0.0.1"));
         command
-    }
-
-    /// The same as text for a shell.
-    pub(crate) fn shell_words(&self, options: &[&str]) -> String {
-        let command = self.command(options);
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        words
-            .map(|word| format!("'{}'", word.to_string_lossy()))
-            .collect::<Vec<_>>()
-            .join(" ")
     }
 
     /// Runs a command there.
