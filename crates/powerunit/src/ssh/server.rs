@@ -66,3 +66,152 @@ async fn serve(stream: TcpStream, authority: Authority, place: Place) -> Result<
     let client = Client::new(authority, ends, gate, entrance);
     run_stream(Arc::new(protocol), stream, client).await?.await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Instant;
+
+    use russh::keys::PrivateKey;
+    use russh::keys::ssh_key::LineEnding;
+    use russh::keys::ssh_key::private::Ed25519Keypair;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+    use wire::guest::{Config, Disk, Disks, HostKey, ImageDefaults, Ssh};
+
+    use super::super::settings::Settings;
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(300);
+    const AT_MOST: Duration = Duration::from_secs(10);
+    const WIDE: Limits = Limits {
+        connections: 9,
+        unknown: 9,
+        login_within: AT_MOST,
+        patience: AT_MOST,
+        bytes: 9000,
+    };
+
+    fn settings() -> Settings {
+        let host_key = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
+        let disk = Disk::Serial("none".into());
+        let config = Config {
+            revision: 1,
+            hostname: "here".into(),
+            network: None,
+            ssh: Ssh {
+                port: 1,
+                host_key: HostKey::from_pem(host_key.to_openssh(LineEnding::LF).unwrap().to_string()),
+                authorized_keys: vec![],
+                user_cas: vec![],
+                image_keys: false,
+            },
+            image: ImageDefaults::default(),
+            disks: Disks {
+                root: disk.clone(),
+                root_devices: vec![],
+                upper: disk,
+                modules: None,
+            },
+            service: None,
+        };
+        Settings::new(config).unwrap()
+    }
+
+    async fn start(limits: Limits) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_, current) = watch::channel(Some(Arc::new(settings())));
+        tokio::spawn(accept(listener, Authority::new(current, None), limits));
+        address
+    }
+
+    /// Whether the server greets within the limit.
+    async fn is_greeted(stream: &mut TcpStream, limit: Duration) -> bool {
+        let mut greeting = [0; 8];
+        let reading = timeout(limit, stream.read_exact(&mut greeting)).await;
+        matches!(reading, Ok(Ok(_))) && &greeting == b"SSH-2.0-"
+    }
+
+    /// Whether the server ends the connection within the limit.
+    async fn is_ended(stream: &mut TcpStream, limit: Duration) -> bool {
+        timeout(limit, stream.read_to_end(&mut Vec::new())).await.is_ok()
+    }
+
+    async fn connect(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert!(is_greeted(&mut stream, AT_MOST).await);
+        stream
+    }
+
+    #[tokio::test]
+    async fn who_never_says_who_it_is_is_cut() {
+        let address = start(Limits {
+            login_within: SOON,
+            ..WIDE
+        })
+        .await;
+        for said in ["", "SSH-2.0-half-way\r\n"] {
+            let start = Instant::now();
+            let mut stream = connect(address).await;
+            stream.write_all(said.as_bytes()).await.unwrap();
+            assert!(is_ended(&mut stream, AT_MOST).await);
+            assert!(start.elapsed() >= SOON, "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_one_that_is_here_longest_makes_room() {
+        let both = [
+            Limits {
+                unknown: 2,
+                patience: SOON,
+                ..WIDE
+            },
+            Limits {
+                connections: 2,
+                patience: SOON,
+                ..WIDE
+            },
+        ];
+        for limits in both {
+            let address = start(limits).await;
+            let start = Instant::now();
+            let (mut first, mut second) = (connect(address).await, connect(address).await);
+            let _third = connect(address).await;
+            assert!(
+                start.elapsed() >= SOON,
+                "the first had its time: {:?}",
+                start.elapsed()
+            );
+            assert!(is_ended(&mut first, AT_MOST).await);
+            assert!(!is_ended(&mut second, SOON).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_pushed_out_early() {
+        let address = start(Limits { unknown: 2, ..WIDE }).await;
+        let (mut first, _second) = (connect(address).await, connect(address).await);
+        let mut third = TcpStream::connect(address).await.unwrap();
+        assert!(!is_greeted(&mut third, SOON).await);
+        drop(first.shutdown().await);
+        assert!(is_greeted(&mut third, AT_MOST).await, "there is room now");
+    }
+
+    #[tokio::test]
+    async fn who_sends_too_much_is_cut() {
+        let address = start(WIDE).await;
+        let mut stream = connect(address).await;
+        // SSH_MSG_IGNORE with 4000 bytes, for which the library has no limit.
+        let mut packet = vec![0, 0, 0x0f, 0xaa, 4, 2, 0, 0, 0x0f, 0xa0];
+        packet.resize(4 + 0x0faa, 0);
+        stream.write_all(b"SSH-2.0-much\r\n").await.unwrap();
+        stream.write_all(&packet).await.unwrap();
+        stream.write_all(&packet).await.unwrap();
+        assert!(!is_ended(&mut stream, SOON).await, "8 KB are within the limit");
+        let _ = stream.write_all(&packet).await;
+        assert!(is_ended(&mut stream, AT_MOST).await);
+    }
+}
