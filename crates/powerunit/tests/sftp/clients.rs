@@ -166,7 +166,12 @@ fn scp_finds_the_home() {
     fs::write(folder.path().join("file"), "here").unwrap();
     let name = folder.path().file_name().unwrap().to_str().unwrap();
     let down = tempfile::tempdir().unwrap();
-    for far in [format!("~/{name}/file"), format!("{name}/file")] {
+    let user = server.client().text("id -un");
+    for far in [
+        format!("{name}/file"),
+        format!("~/{name}/file"),
+        format!("~{user}/{name}/file"),
+    ] {
         let target = down.path().join(far.replace('/', "-"));
         let mut copy = server.client().tool("scp", "-P");
         let copied = copy

@@ -1,7 +1,8 @@
 //! What clients do wrong, or to the limit.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
 use super::raw::*;
 
@@ -131,6 +132,52 @@ fn places_beyond_four_gigabytes_are_read_written_and_set() {
     assert_eq!((facts.len(), facts.mode() & 0o7777), (FAR - 2, 0o600));
     assert_eq!((facts.atime(), facts.mtime()), (7, 9));
     assert!(facts.blocks() * 512 < 1 << 20);
+}
+
+#[test]
+fn a_link_itself_is_set_and_not_what_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    File::create(&file).unwrap();
+    symlink("file", &link).unwrap();
+    let before = fs::metadata(&file).unwrap();
+    let mut raw = Raw::start();
+    let mut set = |path: &Path, attributes: &[u8]| {
+        let name = string(b"lsetstat@openssh.com");
+        let path = string(path.as_os_str().as_encoded_bytes());
+        raw.status(EXTENDED, &[&name[..], &path, attributes].concat())
+    };
+    let times = [0, 0, 0, 8, 0, 0, 0, 7, 0, 0, 0, 9];
+    let mode = [0, 0, 0, 4, 0, 0, 1, 0x80];
+    assert_eq!(set(&link, &times), 0);
+    assert_eq!(fs::symlink_metadata(&link).unwrap().mtime(), 9);
+    assert_eq!(fs::metadata(&file).unwrap().mtime(), before.mtime());
+    assert_eq!(set(&link, &mode), OP_UNSUPPORTED, "a link has no mode");
+    assert_eq!(fs::metadata(&file).unwrap().mode(), before.mode());
+    assert_eq!(set(&file, &mode), 0);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn files_are_synced_and_directories_have_a_filesystem_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut raw = Raw::start();
+    let file = raw.open(&folder.path().join("file"), FOR_WRITING | CREATE);
+    let directory = raw
+        .ask(OPENDIR, &string(folder.path().as_os_str().as_encoded_bytes()))
+        .handle();
+    let sync = |handle: &[u8]| [&string(b"fsync@openssh.com")[..], handle].concat();
+    assert_eq!(raw.status(EXTENDED, &sync(&file)), 0);
+    assert_eq!(raw.status(EXTENDED, &sync(&directory)), FAILURE, "no file");
+    for handle in [file, directory] {
+        let facts = raw.ask(
+            EXTENDED,
+            &[&string(b"fstatvfs@openssh.com")[..], &handle].concat(),
+        );
+        assert_eq!((facts.kind, facts.body.len()), (EXTENDED_REPLY, 11 * 8));
+        let block_size = rustix::fs::statvfs(folder.path()).unwrap().f_bsize;
+        assert_eq!(facts.body[..8], block_size.to_be_bytes());
+    }
 }
 
 #[test]

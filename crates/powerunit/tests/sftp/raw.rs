@@ -18,6 +18,7 @@ pub(crate) const HANDLE: u8 = 102;
 pub(crate) const DATA: u8 = 103;
 pub(crate) const NAME: u8 = 104;
 pub(crate) const ATTRS: u8 = 105;
+pub(crate) const EXTENDED_REPLY: u8 = 201;
 
 /// One answer without its id.
 #[derive(Debug)]
