@@ -82,6 +82,21 @@ pub enum DriverError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The VMM did not take the machine that it was told to make.
+    #[error("cannot make the machine of {id}")]
+    Api {
+        /// Whose machine.
+        id: VmId,
+        /// Why not.
+        #[source]
+        source: ApiError,
+    },
+    /// Nothing here executes guest instructions but software, and this VMM has none.
+    #[error("this VMM needs a processor that runs guests: {why}")]
+    NoProcessor {
+        /// What the probe found, a sentence.
+        why: String,
+    },
     /// The machine has no console that people can type on.
     #[error("{0} has no console")]
     NoConsole(VmId),
@@ -116,6 +131,12 @@ pub enum SpecFault {
     /// Neither processors nor memory may be zero.
     #[error("a machine needs at least one processor and 1M of memory")]
     Nothing,
+    /// A VMM that is confined runs as somebody.
+    #[error("it has no user of its own on this host")]
+    NoOwner,
+    /// This VMM has no firmware that could look for something to boot.
+    #[error("it has no kernel")]
+    NoKernel,
     /// A socket path that the kernel would refuse (`sun_path`, unix(7)).
     #[error(
         "the socket path {} is {length} bytes long and at most 107 are possible: choose a shorter run-time directory",
@@ -126,6 +147,31 @@ pub enum SpecFault {
         path: PathBuf,
         /// Its length in bytes.
         length: usize,
+    },
+}
+
+/// A conversation with Firecracker's API that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The connection broke.
+    #[error("the API broke off")]
+    Io(#[from] io::Error),
+    /// It was closed.
+    #[error("the API hung up")]
+    HungUp,
+    /// No answer in time.
+    #[error("the API did not answer within {} s", .0.as_secs())]
+    TooSlow(Duration),
+    /// Not what an API says.
+    #[error("the API said {0:?}")]
+    Garbled(String),
+    /// Firecracker refused a request.
+    #[error("Firecracker refused {path}: {said}")]
+    Refused {
+        /// The request.
+        path: String,
+        /// Firecracker's sentence.
+        said: String,
     },
 }
 
@@ -181,9 +227,14 @@ impl DriverError {
             Self::Execute { .. } => Reason::passing(
                 ReasonCode::HostNotReady,
                 message,
-                "install QEMU on the host: apt-get install qemu-system-x86",
+                "install the VMM on the host: `pitwall doctor` says how",
             ),
-            Self::DidNotStart { .. } | Self::DidNotAnswer { .. } => Reason::passing(
+            Self::NoProcessor { .. } => Reason::passing(
+                ReasonCode::HostNotReady,
+                message,
+                "take a host whose /dev/kvm runs guests, or QEMU: `pitwall doctor` explains",
+            ),
+            Self::DidNotStart { .. } | Self::DidNotAnswer { .. } | Self::Api { .. } => Reason::passing(
                 ReasonCode::VmmFailed,
                 message,
                 "`pitwall doctor` on the host says what is missing",

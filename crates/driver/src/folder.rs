@@ -3,9 +3,10 @@
 //! ```text
 //!   <run-time directory>/<VM id>/
 //!       machine.json     the VMM's process, written before anybody relies on it
-//!       qmp.sock         its monitor
-//!       ctl.sock         the control channel
+//!       qmp.sock         its monitor, if it has one
+//!       ctl.sock         the control channel, if it is not in a jail
 //!       console.log      what the guest wrote; console.old holds what was cut off its head
+//!       console.in       a FIFO: what people type on it
 //!       vmm.log          what the VMM itself wrote
 //!       wish.json        what the guest wanted, once it powered off or reset its machine
 //!       ended.json       how the VMM ended
@@ -58,6 +59,11 @@ impl Folder {
 
     pub(crate) fn console(&self) -> PathBuf {
         self.path.join("console.log")
+    }
+
+    /// The FIFO that a machine's console reads, if people can type on it.
+    pub(crate) fn console_input(&self) -> PathBuf {
+        self.path.join("console.in")
     }
 
     pub(crate) fn old_console(&self) -> PathBuf {

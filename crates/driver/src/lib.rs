@@ -3,9 +3,9 @@
 //! ```text
 //!             orchestrator
 //!                  │  Driver: probe · ensure · observe · wait_ended · control · stop · destroy · recover
-//!        ┌─────────┴─────────┐
-//!      qemu                 sim
-//!   a process per VM      in memory
+//!        ┌─────────┬───────┴───────┐
+//!   firecracker   qemu            sim
+//!      a process per VM        in memory
 //! ```
 //!
 //! A driver says what it needs ([`Needs`]: a root filesystem, a TAP, a kernel) and what it can do
@@ -17,11 +17,13 @@
 //! * Every verb may be said twice; the second time changes nothing.
 //! * A machine outlives the process that started it; [`Driver::recover`] finds it again.
 //! * `destroy` needs nothing to be healthy: neither the machine, nor its folder, nor what is known of it.
-//! * Both adapters pass [`conformance`].
+//! * All adapters pass [`conformance`].
 
+mod cgroup;
 pub mod conformance;
 mod console;
 mod error;
+pub mod firecracker;
 mod folder;
 mod keeper;
 mod kvm;
@@ -30,10 +32,11 @@ mod machines;
 mod port;
 mod process;
 pub mod qemu;
+mod seat;
 pub mod sim;
 mod spec;
 
-pub use error::{DriverError, QmpError, SpecFault};
+pub use error::{ApiError, DriverError, QmpError, SpecFault};
 pub use port::{
     Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, Exit, GuestWish, Needs,
     Observation, Recovered, Verdict,

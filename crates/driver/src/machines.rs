@@ -24,7 +24,8 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use crate::folder::{self, Folder};
 use crate::keeper::{self, Care, Keeper, State};
 use crate::process::{Process, Status};
-use crate::{DriverError, Exit, MachineSpec, Observation, Recovered, console};
+use crate::seat::Seat;
+use crate::{ControlStream, DriverError, Exit, MachineSpec, Observation, Recovered, console};
 
 /// A VMM that does not answer by then never will; a loaded host takes a second or two.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
@@ -64,6 +65,7 @@ pub(crate) struct Machines<V> {
     vmm: Arc<V>,
     runtime_dir: PathBuf,
     slots: Mutex<HashMap<VmId, Slot>>,
+    seats: Mutex<HashMap<VmId, Seat>>,
 }
 
 impl<V: Vmm> Machines<V> {
@@ -72,6 +74,7 @@ impl<V: Vmm> Machines<V> {
             vmm: Arc::new(vmm),
             runtime_dir,
             slots: Mutex::default(),
+            seats: Mutex::default(),
         }
     }
 
@@ -253,6 +256,22 @@ impl<V: Vmm> Machines<V> {
             }
         }
         Ok(found)
+    }
+
+    /// Seats somebody at the machine's console, in place of whoever sat there.
+    pub(crate) async fn console(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError> {
+        self.runs(id).await?;
+        let slot = self.slot(id);
+        let state = self.open(id, &slot).await.as_ref().map(Keeper::state);
+        let mut state = state.ok_or(DriverError::NotRunning(id))?;
+        let ended = async move {
+            keeper::ended(&mut state).await;
+        };
+        let (stream, seat) = Seat::take(&self.folder(id), ended)?;
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.retain(|_, seat| !seat.is_left());
+        seats.insert(id, seat);
+        Ok(Box::new(stream))
     }
 
     /// Cuts what machines wrote too much of.
