@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{Capacity, HostName};
 
+use crate::log::LogLimits;
 use crate::network::NetworkConfig;
 
 /// What an orchestrator is told when it starts.
@@ -29,6 +30,8 @@ pub struct Config {
     pub stop_grace: Duration,
     /// How often a report is sent although nothing changed.
     pub report_every: Duration,
+    /// How much of the log of each VM's service is kept.
+    pub log: LogLimits,
     /// The pause before a failed step is tried again; it doubles up to 32 times this.
     pub retry_after: Duration,
 }

@@ -4,6 +4,7 @@
 //!   plan ─► accept (pure) ─► memory ─► one task per VM: diff (pure) ─► steps, each with its undo
 //!                                           │                              │
 //!   report ◄─ view of every task ◄──────────┘           image · driver · network ─► hands (root)
+//!   calls ─► guest · console · log of that VM
 //! ```
 //!
 //! What always holds:
@@ -20,11 +21,13 @@ pub mod hands;
 pub mod network;
 
 mod accept;
+mod calls;
 mod config;
 mod diff;
 mod disk;
 mod guest;
 mod host;
+mod log;
 mod memory;
 mod report;
 mod service;
@@ -35,10 +38,11 @@ mod vm;
 
 pub use config::{Config, KernelFiles};
 pub use disk::{DiskError, SMALLEST as SMALLEST_DISK, make as make_disk};
+pub use log::LogLimits;
 pub use memory::{BootOutcome, FileError, Memory, Remembered, VmRecord};
 pub use service::{Orchestrator, Parts, StartError};
 
 use model::Feature;
 
 /// What this version of the orchestrator can do for a VM.
-const FEATURES: [Feature; 2] = [Feature::OCI_IMAGE, Feature::OCI_LAYOUT];
+const FEATURES: [Feature; 3] = [Feature::OCI_IMAGE, Feature::OCI_LAYOUT, Feature::OPTIONS];

@@ -75,6 +75,7 @@ mod tests {
             ssh_port: Some(2222),
             host_keys: vec![],
             image: None,
+            service: None,
             powered_off: false,
             body: body(name),
         }

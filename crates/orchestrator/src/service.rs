@@ -7,12 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::Bus;
 use driver::{Driver, DriverError, Observation, Recovered};
 use image::{ImageSummary, Images};
+use link::{Call, Link};
 use model::{Digest, HeldImage, HostId, VmBody, VmId};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wire::host::{HostPlan, HostReport, Refusal};
 
 use crate::accept::{Standing, Verdict, judge};
+use crate::calls;
 use crate::config::Config;
 use crate::hands::Hands;
 use crate::host::Host;
@@ -131,9 +134,11 @@ impl Orchestrator {
         self.identity.host
     }
 
-    /// Obeys plans and reports until `shutdown`; the VMs go on running then.
-    pub async fn run(mut self, bus: Bus, shutdown: CancellationToken) {
+    /// Obeys plans, reports and answers calls until `shutdown`; the VMs go on running then.
+    pub async fn run(mut self, bus: Bus, link: Link, shutdown: CancellationToken) {
         let mut plans = bus.plans(self.id());
+        let mut calls = link.serve(self.id());
+        let mut answers = JoinSet::new();
         let mut report = ticks(self.host.config.report_every);
         let mut tend = ticks(TEND_EVERY);
         let mut sweep = ticks(SWEEP_EVERY);
@@ -147,6 +152,7 @@ impl Orchestrator {
                     self.plan_came(&plan).await;
                     self.report(&bus).await;
                 }
+                Some(call) = calls.next() => self.answer(call, &mut answers),
                 () = host.changed.notified() => {
                     tokio::time::sleep_until(next_report).await;
                     self.report(&bus).await;
@@ -160,7 +166,16 @@ impl Orchestrator {
                 _ = sweep.tick() => self.sweep().await,
             }
         }
+        answers.shutdown().await;
         self.end_tasks().await;
+    }
+
+    /// Has a call answered by a task of its own, which ends with the service.
+    fn answer(&self, call: Call, answers: &mut JoinSet<()>) {
+        while answers.try_join_next().is_some() {}
+        let (Call::Stream { vm, .. } | Call::Log { vm, .. }) = &call;
+        let reach = self.vms.get(vm).map(|vm| vm.reach.clone());
+        answers.spawn(calls::answer(call, reach, self.host.driver.clone()));
     }
 
     /// Ends every VM's task wherever it is, as a kill would; the next start goes on from what is written down.

@@ -59,6 +59,7 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
         boot_deadline: settings.host.boot_deadline,
         stop_grace: settings.host.stop_grace,
         report_every: REPORT_EVERY,
+        log: settings.host.log,
         retry_after: RETRY_AFTER,
     };
     Ok(Parts {

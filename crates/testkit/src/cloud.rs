@@ -65,9 +65,9 @@ impl Cloud {
         };
         cloud.begin().await?;
         for index in 0..hosts {
-            cloud
-                .hosts
-                .push(SimHost::start(&format!("host-{index}"), needs, bus.clone()).await?);
+            let (name, link) = (format!("host-{index}"), cloud.link.clone());
+            let host = SimHost::start(&name, needs, bus.clone(), link).await?;
+            cloud.hosts.push(host);
         }
         let client = cloud.client()?.clone();
         crate::until(

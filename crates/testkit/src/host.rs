@@ -7,10 +7,11 @@ use bus::Bus;
 use driver::Needs;
 use driver::sim::Sim;
 use image::Images;
+use link::Link;
 use model::{Capacity, HostId, Subnet};
 use orchestrator::hands::SimHands;
 use orchestrator::network::NetworkConfig;
-use orchestrator::{Config, Orchestrator, Parts};
+use orchestrator::{Config, LogLimits, Orchestrator, Parts};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,13 +27,14 @@ pub struct SimHost {
     name: String,
     state: TempDir,
     bus: Bus,
+    link: Link,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     id: Option<HostId>,
 }
 
 impl SimHost {
     /// A host that remembers nothing yet, started.
-    pub(crate) async fn start(name: &str, needs: Needs, bus: Bus) -> Result<Self, Fault> {
+    pub(crate) async fn start(name: &str, needs: Needs, bus: Bus, link: Link) -> Result<Self, Fault> {
         let machines = Sim::new().with_needs(needs);
         let sim = machines.clone().with_guest(guest::speak(machines));
         let mut host = Self {
@@ -41,6 +43,7 @@ impl SimHost {
             name: name.to_owned(),
             state: tempfile::tempdir()?,
             bus,
+            link,
             running: None,
             id: None,
         };
@@ -74,6 +77,7 @@ impl SimHost {
             boot_deadline: Duration::from_secs(20),
             stop_grace: Duration::from_millis(200),
             report_every: Duration::from_millis(200),
+            log: LogLimits::default(),
             retry_after: Duration::from_millis(20),
         };
         let images = Images::open(image::Config::new(self.state.path().join("images")))?;
@@ -87,7 +91,7 @@ impl SimHost {
         let agent = Orchestrator::start(parts).await?;
         self.id = Some(agent.id());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(agent.run(self.bus.clone(), shutdown.clone()));
+        let task = tokio::spawn(agent.run(self.bus.clone(), self.link.clone(), shutdown.clone()));
         self.running = Some((shutdown, task));
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! Always holds: nobody else changes the VM; a slow step is given up as soon as a wish comes that makes it
 //! pointless (removal, another power, a greater counter), and what it made is unmade first.
 
+mod command;
 mod ending;
 mod failure;
 mod machine;
@@ -24,9 +25,11 @@ use model::{Phase, Power, Reason, Retry, VmBody, VmId};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::calls::Reach;
 use crate::diff::{Actual, diff};
-use crate::guest::{GuestLink, GuestState};
+use crate::guest::{GuestDoor, GuestLink, GuestState};
 use crate::host::Host;
+use crate::log::VmLog;
 use crate::memory::{BootOutcome, VmRecord};
 pub(crate) use ending::GuestEnd;
 pub(crate) use failure::StepError;
@@ -56,6 +59,8 @@ impl Wish {
 pub(crate) struct VmHandle {
     pub(crate) wishes: watch::Sender<Wish>,
     pub(crate) view: watch::Receiver<VmView>,
+    /// For calls.
+    pub(crate) reach: Reach,
     /// Dropped with its service, so that no two services work on one VM in one process.
     pub(crate) task: AbortOnDropHandle<()>,
 }
@@ -93,6 +98,8 @@ pub(crate) struct VmTask {
     wishes: watch::Receiver<Wish>,
     view: watch::Sender<VmView>,
     guest: Option<GuestLink>,
+    door: GuestDoor,
+    log: Arc<VmLog>,
     /// Failed attempts since the last success.
     attempts: u32,
     /// The record stands in the host's memory.
@@ -125,6 +132,13 @@ impl VmTask {
             running: matches!(beginning, Beginning::Running),
             ..Actual::default()
         };
+        let door = GuestDoor::default();
+        let folder = host.memory.vm_folder(record.id).join("log");
+        let log = Arc::new(VmLog::new(folder, host.config.log));
+        let reach = Reach {
+            door: door.clone(),
+            log: log.source(),
+        };
         let task = Self {
             host,
             record,
@@ -132,6 +146,8 @@ impl VmTask {
             wishes: wishes_receiver,
             view,
             guest: None,
+            door,
+            log,
             attempts: 0,
             written: !matches!(beginning, Beginning::New),
             adopted: actual.running,
@@ -140,6 +156,7 @@ impl VmTask {
         VmHandle {
             wishes,
             view: view_receiver,
+            reach,
             task,
         }
     }
@@ -364,6 +381,7 @@ impl VmTask {
                 view.ssh_port = Some(ready.ssh_port);
                 view.host_keys.clone_from(&ready.host_keys);
             }
+            view.service.clone_from(&state.service);
         });
     }
 

@@ -188,7 +188,10 @@ impl VmTask {
             attached: self.actual.attached,
             ..Actual::default()
         };
-        self.show(|view, _| view.ssh_port = None);
+        self.show(|view, _| {
+            view.ssh_port = None;
+            view.service = None;
+        });
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use model::{MacAddr, Phase, Power, Stage};
 use tokio::sync::watch;
 use wire::guest;
 
+use super::command::{self, ImageCommand};
 use super::machine::{UPPER_SERIAL, image_serial};
 use super::{StepError, VmTask};
 use crate::guest::{GuestLink, GuestState};
@@ -20,8 +21,14 @@ const POWER_OFF_MARGIN: Duration = Duration::from_secs(5);
 impl VmTask {
     /// Opens the control channel of the running guest.
     pub(super) fn connect_guest(&mut self) {
+        // The one before lets go of the door first.
+        self.guest = None;
         match self.guest_config() {
-            Ok(config) => self.guest = Some(GuestLink::open(self.host.driver.clone(), self.id(), config)),
+            Ok(config) => {
+                let driver = self.host.driver.clone();
+                let (log, door) = (self.log.clone(), self.door.clone());
+                self.guest = Some(GuestLink::open(driver, self.id(), config, log, door));
+            }
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -37,6 +44,13 @@ impl VmTask {
             Some(digest) => self.host.images.get(&digest)?,
             None => None,
         };
+        let command = image.as_ref().map(|image| ImageCommand {
+            entrypoint: &image.config.entrypoint,
+            cmd: &image.config.cmd,
+            stop_signal: image.config.stop_signal.as_deref(),
+        });
+        let options = &self.record.body.options;
+        let service = command::service(command.unwrap_or_default(), &options.service);
         let layers = image
             .as_ref()
             .map_or(0, |image| image.disks.len().saturating_sub(1));
@@ -73,8 +87,8 @@ impl VmTask {
                     .iter()
                     .map(ToString::to_string)
                     .collect(),
-                user_cas: Vec::new(),
-                image_keys: false,
+                user_cas: options.user_cas.iter().map(ToString::to_string).collect(),
+                image_keys: options.image_keys,
             },
             image: defaults.unwrap_or_default(),
             disks: guest::Disks {
@@ -85,7 +99,7 @@ impl VmTask {
                 upper: guest::Disk::Serial(UPPER_SERIAL.to_owned()),
                 modules: None,
             },
-            service: None,
+            service,
         })
     }
 
@@ -183,11 +197,10 @@ impl VmTask {
         let grace = self.host.config.stop_grace;
         guest.stop(grace).await;
         let ended = self.host.driver.wait_ended(self.id());
-        if tokio::time::timeout(grace + POWER_OFF_MARGIN, ended)
-            .await
-            .is_err()
-        {
-            tracing::warn!("the guest does not power off; its VMM is ended");
+        match tokio::time::timeout(grace + POWER_OFF_MARGIN, ended).await {
+            // Its service may have printed until the end.
+            Ok(_) => drop(guest.last_word().await),
+            Err(_) => tracing::warn!("the guest does not power off; its VMM is ended"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use model::{Digest, Phase, Reason, Seen, Stage, VmBody};
+use model::{Digest, Phase, Reason, Seen, ServiceSeen, Stage, VmBody};
 
 use crate::host::Host;
 use crate::memory::{BootOutcome, VmRecord};
@@ -26,6 +26,7 @@ pub(crate) struct VmView {
     pub(crate) ssh_port: Option<u16>,
     pub(crate) host_keys: Vec<String>,
     pub(crate) image: Option<Digest>,
+    pub(crate) service: Option<ServiceSeen>,
     /// The guest powered itself off at `boot`.
     pub(crate) powered_off: bool,
     pub(crate) body: VmBody,
@@ -54,6 +55,7 @@ impl VmView {
             ssh_port: None,
             host_keys: Vec::new(),
             image: record.image,
+            service: None,
             powered_off: record.outcome == BootOutcome::PoweredOff,
             body: record.body.clone(),
         }
@@ -75,7 +77,7 @@ impl VmView {
             login: self.ssh_port.map(|_| LOGIN.to_owned()),
             host_keys: self.host_keys.clone(),
             image_digest: self.image,
-            service: None,
+            service: self.service.clone(),
             powered_off: self.powered_off,
         }
     }

@@ -58,6 +58,8 @@ pub(super) struct Host {
     pub(super) cpu_overcommit: u32,
     pub(super) disk_overcommit: u64,
     pub(super) memory_percent: u64,
+    pub(super) log_file_mib: u64,
+    pub(super) log_files: u64,
 }
 
 /// What executes guest instructions.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{HostName, Subnet};
+use orchestrator::LogLimits;
 
 pub(crate) use file::{Accelerator, LogFormat};
 use file::{File, FileError};
@@ -44,6 +45,7 @@ pub(crate) struct HostSettings {
     pub(crate) cpu_overcommit: u32,
     pub(crate) disk_overcommit: u64,
     pub(crate) memory_percent: u64,
+    pub(crate) log: LogLimits,
 }
 
 /// Settings given by flags or environment; each wins over the files.
@@ -201,6 +203,12 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
         "host.memory_percent",
         "must be 1 to 100",
     );
+    for (key, value) in [
+        ("host.log_file_mib", file.host.log_file_mib),
+        ("host.log_files", file.host.log_files),
+    ] {
+        faults.need((1..=1024).contains(&value), key, "must be 1 to 1024");
+    }
     let (Some(listen), Some(name), Some(subnet), Some(resolvers)) = (listen, name, subnet, resolvers) else {
         return Err(ConfigError::Values(faults.0));
     };
@@ -222,6 +230,10 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
             cpu_overcommit: file.host.cpu_overcommit,
             disk_overcommit: file.host.disk_overcommit,
             memory_percent: file.host.memory_percent,
+            log: LogLimits {
+                file_bytes: file.host.log_file_mib << 20,
+                files: file.host.log_files,
+            },
         },
         bridge: bridge.clone(),
         subnet,

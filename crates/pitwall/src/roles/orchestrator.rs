@@ -7,6 +7,7 @@ use ::orchestrator::Orchestrator;
 use ::orchestrator::hands::RootHands;
 use ::orchestrator::network::Network;
 use bus::Bus;
+use link::Link;
 
 use super::{RoleError, until_told};
 use crate::config::Settings;
@@ -36,7 +37,7 @@ pub(crate) async fn orchestrator(settings: Settings) -> Result<ExitCode, RoleErr
     let shutdown = until_told()?;
     let agent = Orchestrator::start(parts::host(&settings).await?).await?;
     tracing::info!(host.id = %agent.id(), "the host's agent runs without control");
-    agent.run(Bus::in_process(), shutdown).await;
+    agent.run(Bus::in_process(), Link::in_process(), shutdown).await;
     Ok(ExitCode::SUCCESS)
 }
 

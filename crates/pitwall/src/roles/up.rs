@@ -43,7 +43,7 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
         })?;
     let agent = Orchestrator::start(host).await?;
     let host_id = agent.id();
-    let agent = tokio::spawn(agent.run(bus, shutdown.clone()));
+    let agent = tokio::spawn(agent.run(bus, link, shutdown.clone()));
     let reconcilers = tokio::spawn({
         let (control, shutdown) = (control.clone(), shutdown.clone());
         async move { control.run(shutdown.cancelled()).await }
