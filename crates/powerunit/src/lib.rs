@@ -4,6 +4,7 @@
 //!   kernel ── /init ──► init (PID 1, synchronous, one thread, no panic)
 //!                         │  modules, control port, root filesystem, network
 //!      host ◄── pw.ctl ──►│  reaps, obeys Stop, says Ready
+//!                         │      └─ for each stream of the host ──► stream (synchronous) ──► a program, or files
 //!                         │ starts again within a second
 //!                         ▼ fd 0: listening socket   fd 1: socket pair with guest frames
 //!                       ssh (child, asynchronous) ──► shells and programs of the image
@@ -25,7 +26,10 @@ pub mod init;
 mod launch;
 mod limits;
 pub mod sftp;
+mod signal;
 pub mod ssh;
+pub mod stream;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use russh::Pty as Mode;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, Winsize, tcgetattr,
     tcsetattr, tcsetwinsize,
@@ -17,6 +15,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::accounts::Account;
+use crate::terminal;
+pub(super) use crate::terminal::size;
 
 /// What a client asked for.
 #[derive(Debug, Clone)]
@@ -39,47 +39,17 @@ pub(super) struct Opened {
     pub(super) path: String,
 }
 
-/// The group that may write to terminals (`mesg`), in every distribution.
-const TTY_GROUP: u32 = 5;
-
 /// Opens a terminal that belongs to the account.
 pub(super) fn open(request: &Request, account: &Account) -> io::Result<Opened> {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-    grantpt(&ours)?;
-    unlockpt(&ours)?;
-    let path = ptsname(&ours, Vec::new())?.to_string_lossy().into_owned();
-    let inside = ioctl_tiocgptpeer(
-        &ours,
-        OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
-    )?;
-    tcsetwinsize(&inside, request.size)?;
+    let terminal::Opened { ours, inside, path } = terminal::open(request.size, account)?;
     let mut termios = tcgetattr(&inside)?;
     apply(&mut termios, &request.modes);
     tcsetattr(&inside, OptionalActions::Now, &termios)?;
-    if rustix::process::geteuid().is_root() {
-        rustix::fs::fchown(
-            &inside,
-            Some(rustix::fs::Uid::from_raw(account.uid)),
-            Some(rustix::fs::Gid::from_raw(TTY_GROUP)),
-        )?;
-    }
-    fcntl_setfl(&ours, fcntl_getfl(&ours)?.union(OFlags::NONBLOCK))?;
     Ok(Opened {
         terminal: Terminal::watch(ours)?,
         inside,
         path,
     })
-}
-
-/// Columns and rows, then pixels; what does not fit is nonsense and counts as unknown.
-pub(super) fn size(columns: u32, rows: u32, width: u32, height: u32) -> Winsize {
-    let fit = |number: u32| u16::try_from(number).unwrap_or(0);
-    Winsize {
-        ws_row: fit(rows),
-        ws_col: fit(columns),
-        ws_xpixel: fit(width),
-        ws_ypixel: fit(height),
-    }
 }
 
 impl Terminal {
