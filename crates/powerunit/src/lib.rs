@@ -22,6 +22,7 @@
 
 mod accounts;
 mod chain;
+pub mod commands;
 pub mod init;
 mod launch;
 mod limits;

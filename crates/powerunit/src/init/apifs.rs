@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -119,6 +119,7 @@ pub(super) fn mount_later() -> Result<(), Error> {
             done => done?,
         }
     }
+    delegate(Path::new("/sys/fs/cgroup"));
     for (to, link) in DEV_LINKS {
         let _ = symlink(to, link);
     }
@@ -132,6 +133,21 @@ pub(super) fn directory(path: &str, mode: u32) -> Result<(), Error> {
     }
     fs::create_dir(path).map_err(Error::file("make the directory", path))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::file("set the mode of", path))
+}
+
+/// A directory and all above it, for everybody to enter; those that are there keep their modes.
+pub(super) fn directories(path: &Path) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.map_err(Error::file("make the directory", path))
+}
+
+/// Lets everybody who may make a group of processes give it shares and limits of every kind that the kernel has.
+fn delegate(groups: &Path) {
+    let controllers = fs::read_to_string(groups.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        // One at a time: the kernel takes all of a list or nothing.
+        let _ = fs::write(groups.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
 }
 
 impl Api {

@@ -9,8 +9,9 @@ use wire::guest::{Config, GuestFrame};
 
 use super::control::Port;
 use super::error::Error;
+use super::initctl::Initctl;
 use super::root::Layers;
-use super::{apifs, identity, kmsg, lacks, modules, network, root, signals};
+use super::{apifs, identity, kernel_modules, kmsg, lacks, modules, network, root, signals, volumes};
 
 /// A machine that can hear the host and nothing else.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Machine {
 pub(super) struct Made {
     pub(super) layers: Layers,
     pub(super) listener: TcpListener,
+    /// Where the commands of sysvinit and systemd ask for the end.
+    pub(super) initctl: Option<Initctl>,
 }
 
 /// Everything that needs no configuration.
@@ -43,8 +46,12 @@ pub(super) fn early() -> Result<Machine, Error> {
 pub(super) fn make(config: &Config, port: &mut Port) -> Result<Made, Error> {
     let layers = root::enter(&config.disks)?;
     apifs::mount_later()?;
+    if let Err(error) = volumes::mount(&layers.upper, &config.image.volumes) {
+        kmsg::problem(&error);
+    }
     stage(port, "root");
-    identity::apply(config);
+    kernel_modules::offer(config.disks.modules.as_ref());
+    identity::apply(config, None, &layers.image);
     network::configure(config.network.as_ref())?;
     stage(port, "network");
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -53,7 +60,12 @@ pub(super) fn make(config: &Config, port: &mut Port) -> Result<Made, Error> {
         port: tcp_port,
         source,
     })?;
-    Ok(Made { layers, listener })
+    let initctl = Initctl::open().inspect_err(|error| kmsg::problem(error)).ok();
+    Ok(Made {
+        layers,
+        listener,
+        initctl,
+    })
 }
 
 /// Tells the host how far the boot is.

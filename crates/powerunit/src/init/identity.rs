@@ -1,13 +1,17 @@
 //! The machine's name and whom it asks for names.
 //!
-//! These files belong to the person in the machine as well: in `/etc/hosts` only our own line is kept right, and
-//! `resolv.conf` is written when it differs. A symbolic link is followed, inside the image's root, never replaced.
+//! These files belong to the person in the machine as well. In `/etc/hosts` only our own line is kept right.
+//! `/etc/hostname` and `/etc/resolv.conf` are ours while they hold what the image brought or what was written here
+//! last; that is remembered in an attribute of the file. One that says anything else is somebody's own and stays. A
+//! symbolic link is followed, inside the image's root, never replaced.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, XattrFlags};
 use wire::guest::Config;
 
 use super::error::Error;
@@ -16,43 +20,83 @@ use super::kmsg;
 /// Marks the line of `/etc/hosts` that is ours.
 const MARK: &str = "# pitwall";
 
-/// Sets host name, `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`. An image in which one of the files cannot
-/// be written still makes a machine.
-pub(super) fn apply(config: &Config) {
-    if let Err(errno) = rustix::system::sethostname(config.hostname.as_bytes()) {
-        kmsg::problem(&Error::File {
-            operation: "set",
-            path: "hostname".into(),
-            source: errno.into(),
-        });
+/// The attribute that holds what was written here last. Only root sees it (xattr(7), "Trusted extended attributes").
+const WRITTEN: &str = "trusted.powerunit";
+/// More than these files ever hold.
+const WRITTEN_BYTES: usize = 4096;
+
+/// Sets host name, `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`, when the machine starts and for a newer
+/// configuration than `before`. An image in which one of the files cannot be written still makes a machine.
+pub(super) fn apply(config: &Config, before: Option<&Config>, image: &impl AsFd) {
+    if before.is_none_or(|before| before.hostname != config.hostname)
+        && let Err(errno) = rustix::system::sethostname(config.hostname.as_bytes())
+    {
+        kmsg::problem(&Error::file("set", "hostname")(errno.into()));
     }
-    let address = config.network.as_ref().map(|network| network.address);
-    let resolvers = config
-        .network
-        .as_ref()
-        .map(|network| network.resolvers.as_slice())
-        .unwrap_or_default();
+    let network = config.network.as_ref();
     let hosts = hosts(
         &fs::read_to_string("/etc/hosts").unwrap_or_default(),
         &config.hostname,
-        address,
+        network.map(|network| network.address),
     );
-    let files = [
-        ("/etc/hostname", Some(format!("{}\n", config.hostname))),
-        ("/etc/hosts", Some(hosts)),
-        ("/etc/resolv.conf", resolv_conf(resolvers)),
-    ];
+    let resolvers = network
+        .map(|network| network.resolvers.as_slice())
+        .unwrap_or_default();
     let _ = super::apifs::directory("/etc", 0o755);
-    for (path, content) in files {
-        let written = content.map(|content| write(Path::new(path), &content));
-        if let Some(Err(source)) = written {
-            kmsg::problem(&Error::File {
-                operation: "write",
-                path: path.into(),
-                source,
-            });
-        }
+    let hosts_file = Path::new("/etc/hosts");
+    report(hosts_file, write(hosts_file, &hosts));
+    for (name, content) in [
+        ("etc/hostname", Some(format!("{}\n", config.hostname))),
+        ("etc/resolv.conf", resolv_conf(resolvers)),
+    ] {
+        let Some(content) = content else { continue };
+        let path = Path::new("/").join(name);
+        report(&path, renew(&path, &content, of_image(image.as_fd(), name)));
     }
+}
+
+fn report(path: &Path, done: io::Result<()>) {
+    if let Err(source) = done {
+        kmsg::problem(&Error::file("write", path)(source));
+    }
+}
+
+/// What the image itself has under a name, if that is a file.
+fn of_image(image: BorrowedFd<'_>, name: &str) -> Option<String> {
+    let file = rustix::fs::openat(
+        image,
+        name,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let mut text = String::new();
+    File::from(file.ok()?).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Writes a file unless it is somebody's own.
+fn renew(path: &Path, content: &str, of_image: Option<String>) -> io::Result<()> {
+    let present = fs::read_to_string(path).ok();
+    let ours = present.is_none()
+        || present.as_deref() == Some(content)
+        || present == of_image
+        || present.as_deref().map(str::as_bytes) == written(path).as_deref();
+    if !ours {
+        return Ok(());
+    }
+    write(path, content)?;
+    if written(path).as_deref() != Some(content.as_bytes()) {
+        // Without the attribute the file counts as somebody's own from now on, which is safe.
+        let _ = rustix::fs::setxattr(path, WRITTEN, content.as_bytes(), XattrFlags::empty());
+    }
+    Ok(())
+}
+
+fn written(path: &Path) -> Option<Vec<u8>> {
+    let mut value = vec![0; WRITTEN_BYTES];
+    let length = rustix::fs::getxattr(path, WRITTEN, &mut value).ok()?;
+    value.truncate(length);
+    Some(value)
 }
 
 /// Writes only what differs: an idle machine's disk stays as it is.
@@ -135,6 +179,27 @@ mod tests {
             "nameserver 192.0.2.1\n"
         );
         assert!(etc.join("resolv.conf").is_symlink());
+    }
+
+    #[test]
+    fn what_somebody_wrote_stays_and_what_the_image_brought_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("resolv.conf");
+        let first = "nameserver 192.0.2.1\n";
+        let of_image = || Some("nameserver 10.0.0.1\n".to_owned());
+        fs::write(&path, "nameserver 10.0.0.1\n").unwrap();
+        renew(&path, first, of_image()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), first);
+        let second = "nameserver 192.0.2.2\n";
+        if written(&path).is_some() {
+            renew(&path, second, of_image()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), second);
+        } else {
+            println!("not looked at: trusted attributes need root");
+        }
+        fs::write(&path, "nameserver 203.0.113.9\n").unwrap();
+        renew(&path, first, of_image()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "nameserver 203.0.113.9\n");
     }
 
     #[test]

@@ -10,12 +10,18 @@
 //! once a machine is up only a shutdown ends the loop in [`supervise`].
 
 mod apifs;
+mod beneath;
 mod boot;
 mod clock;
 mod control;
+mod copy;
 mod disks;
+mod entropy;
 mod error;
+mod grow;
 mod identity;
+mod initctl;
+mod kernel_modules;
 mod kmsg;
 mod lacks;
 mod modules;
@@ -26,10 +32,12 @@ mod shutdown;
 mod signals;
 mod ssh_child;
 mod supervise;
+mod volumes;
 
 use std::process::ExitCode;
 
 pub use error::Error;
+pub(crate) use shutdown::power;
 
 /// Runs as PID 1. It returns only if the kernel refuses to power off.
 pub fn main() -> ExitCode {

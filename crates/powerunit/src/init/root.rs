@@ -1,14 +1,16 @@
 //! From the initramfs into the image: EROFS below, the VM's own ext4 above, overlayfs over both.
 //!
 //! ```text
-//!   /dev/vda erofs ro  ─ /pw/image ─┐ lower
-//!   /dev/vdb ext4      ─ /pw/upper ─┤ upper/, work/
-//!                                   ▼
-//!                        /pw/root overlay ── move to / ──► the root of every process
+//!   tmpfs              ─ /pw/beneath ─┐ lowest: what the image may lack
+//!   /dev/vda erofs ro  ─ /pw/image ───┤ lower
+//!   /dev/vdb ext4      ─ /pw/upper ───┤ upper/, work/
+//!                                     ▼
+//!                          /pw/root overlay ── move to / ──► the root of every process
 //! ```
 //!
-//! The two lower mounts are detached once the overlay holds them: nobody inside can change the upper behind its
-//! back. A descriptor of the image, which is read-only, stays open. The initramfs is emptied, which gives its memory back; the kernel keeps the running program's pages.
+//! The mounts of the layers are detached once the overlay holds them: nobody inside can change one behind its back. A
+//! descriptor of the image, which is read-only, stays open. The initramfs is emptied, which gives its memory back; the
+//! kernel keeps the running program's pages.
 //!
 //! An idle guest writes nothing: no access times, and ext4 does not fill its inode tables in the background
 //! (`noinit_itable`), so a thin disk stays thin.
@@ -26,8 +28,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, 
 use wire::guest::Disks;
 
 use super::error::Error;
-use super::{apifs, disks};
+use super::{apifs, beneath, disks, grow};
 
+const BENEATH: &str = "/pw/beneath";
 const IMAGE: &str = "/pw/image";
 const UPPER: &str = "/pw/upper";
 const ROOT: &str = "/pw/root";
@@ -35,7 +38,7 @@ const ROOT: &str = "/pw/root";
 const UPPER_OPTIONS: &str = "noinit_itable,errors=remount-ro";
 /// `redirect_dir` lets directories of the image be renamed, as on any other disk.
 const OVERLAY_OPTIONS: &str =
-    "lowerdir=/pw/image,upperdir=/pw/upper/upper,workdir=/pw/upper/work,redirect_dir=on";
+    "lowerdir=/pw/image:/pw/beneath,upperdir=/pw/upper/upper,workdir=/pw/upper/work,redirect_dir=on";
 
 /// The VM's own disk, which a shutdown must leave clean.
 #[derive(Debug, Clone)]
@@ -52,12 +55,14 @@ pub(super) struct Layers {
 /// Mounts everything and enters it.
 pub(super) fn enter(config: &Disks) -> Result<Layers, Error> {
     let upper = Upper(disks::find(&config.upper)?);
-    for folder in ["/pw", IMAGE, UPPER, ROOT] {
+    for folder in ["/pw", BENEATH, IMAGE, UPPER, ROOT] {
         apifs::directory(folder, 0o755)?;
     }
     mount_image(config)?;
     mount_device(&upper.0, UPPER, "ext4", MountFlags::NOATIME, UPPER_OPTIONS)?;
+    grow::fill_disk(&upper.0, Path::new(UPPER));
     prepare_upper()?;
+    beneath::lay(BENEATH, Path::new(IMAGE), &Path::new(UPPER).join("upper"))?;
     mount_device(
         Path::new("overlay"),
         ROOT,
@@ -66,7 +71,11 @@ pub(super) fn enter(config: &Disks) -> Result<Layers, Error> {
         OVERLAY_OPTIONS,
     )?;
     let image = open_image()?;
-    for (target, operation) in [(IMAGE, "detach the image"), (UPPER, "detach the upper disk")] {
+    for (target, operation) in [
+        (BENEATH, "detach the layer beneath the image"),
+        (IMAGE, "detach the image"),
+        (UPPER, "detach the upper disk"),
+    ] {
         unmount(target, UnmountFlags::DETACH).map_err(|source| Error::Root { operation, source })?;
     }
     apifs::move_early(ROOT)?;
@@ -79,6 +88,11 @@ pub(super) fn enter(config: &Disks) -> Result<Layers, Error> {
 }
 
 impl Upper {
+    /// Mounts the whole disk once more, beside what the overlay shows of it.
+    pub(super) fn mount_again(&self, target: &'static str) -> Result<(), Error> {
+        mount_device(&self.0, target, "ext4", MountFlags::NOATIME, "")
+    }
+
     /// Leaves a clean filesystem, when every other process has ended.
     ///
     /// The mounts inside overlayfs cannot be reached, but a second mount of the device shares their superblock, and
@@ -86,12 +100,24 @@ impl Upper {
     pub(super) fn make_read_only(&self) -> Result<(), Error> {
         let target = "/run/powerunit-upper";
         apifs::directory(target, 0o700)?;
-        mount_device(&self.0, target, "ext4", MountFlags::NOATIME, "")?;
+        self.mount_again(target)?;
         mount_remount(target, MountFlags::RDONLY, "").map_err(|source| Error::Root {
             operation: "make the upper disk read-only",
             source,
         })
     }
+}
+
+/// Mounts an EROFS without further devices.
+pub(super) fn mount_read_only(device: &Path, target: &Path) -> Result<(), Error> {
+    let mounted = mount(
+        device,
+        target,
+        "erofs",
+        MountFlags::RDONLY | MountFlags::NODEV,
+        c"",
+    );
+    mounted.map_err(|errno| Error::file("mount a disk on", target)(errno.into()))
 }
 
 fn mount_image(config: &Disks) -> Result<(), Error> {

@@ -1,12 +1,16 @@
 //! The ordered end: everything asked to stop, then made to, disks clean, power off.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::system::{RebootCommand, reboot};
 use wire::guest::PowerOffKind;
 
@@ -33,6 +37,7 @@ pub(super) fn end_processes(signals: &SignalFd, grace: Duration) {
 pub(super) fn settle_disks(upper: Option<&Upper>) {
     nix::unistd::sync();
     let Some(upper) = upper else { return };
+    unmount_all();
     if let Err(error) = upper.make_read_only() {
         kmsg::problem(&error);
         // The kernel's own last resort (Documentation/admin-guide/sysrq): every filesystem read-only, used or not.
@@ -41,12 +46,47 @@ pub(super) fn settle_disks(upper: Option<&Upper>) {
     nix::unistd::sync();
 }
 
+/// Takes off what people mounted, last first: an overlay or a loop device on the VM's disk holds it.
+fn unmount_all() {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for target in targets(&mounts) {
+        let _ = unmount(target, UnmountFlags::empty());
+    }
+}
+
+/// Pure: where something is mounted, last first, but for the root and the windows into the kernel.
+fn targets(mountinfo: &str) -> Vec<OsString> {
+    let kept = |target: &OsString| {
+        ["/dev", "/proc", "/run", "/sys"]
+            .iter()
+            .any(|kept| Path::new(target).starts_with(kept))
+    };
+    let targets = mountinfo
+        .lines()
+        .rev()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(unescaped);
+    targets.filter(|target| target != "/" && !kept(target)).collect()
+}
+
+/// A path in mountinfo has blanks and the like as `\ooo`, octal (proc_pid_mountinfo(5)).
+fn unescaped(path: &str) -> OsString {
+    let mut parts = path.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(3).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(digits, 8).ok());
+        bytes.extend(rest.as_bytes());
+    }
+    OsString::from_vec(bytes)
+}
+
 /// The kernel argument of a VMM that knows no power-off, as Firecracker: a reset ends it, and the kernel, which has
 /// nothing to switch off, would halt for ever.
 const OFF_IS_RESET: &str = "pw.off=reset";
 
 /// Ends the machine. Which end it is the host heard before.
-pub(super) fn power(kind: PowerOffKind) {
+pub(crate) fn power(kind: PowerOffKind) {
     let arguments = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     if kind == PowerOffKind::Off && !is_given(&arguments, OFF_IS_RESET) {
         let _ = reboot(RebootCommand::PowerOff);
@@ -85,5 +125,23 @@ fn wait(signals: &SignalFd, limit: Duration) -> Children {
             return Children::Some;
         }
         let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&left));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_mounted_is_taken_off_last_first() {
+        let mountinfo = "21 1 0:20 / / rw - overlay overlay rw\n\
+            22 21 0:5 / /dev rw - devtmpfs devtmpfs rw\n\
+            23 21 254:16 /volumes/var%2Flib%2Fdocker /var/lib/docker rw - ext4 /dev/vdb rw\n\
+            24 23 0:40 / /var/lib/docker/merged rw - overlay overlay rw\n\
+            25 21 7:0 / /mnt/my\\040disk rw - ext4 /dev/loop0 rw\n";
+        assert_eq!(
+            targets(mountinfo),
+            ["/mnt/my disk", "/var/lib/docker/merged", "/var/lib/docker"]
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! The signals that mean something to PID 1, as a descriptor to wait on.
+//! The signals that come to PID 1, as a descriptor to wait on.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use nix::libc;
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -9,19 +10,10 @@ use wire::guest::PowerOffKind;
 
 use super::error::Error;
 
-/// Those blocked and read instead. They are what `poweroff`, `halt` and `reboot` of busybox send, and Ctrl-Alt-Del.
-const OURS: [Signal; 5] = [
-    Signal::SIGCHLD,
-    Signal::SIGTERM,
-    Signal::SIGINT,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-];
-
-/// Blocks them and makes the descriptor.
+/// Blocks all of them and makes the descriptor: what is not read here, PID 1 would not get in any case.
 pub(super) fn listen() -> Result<SignalFd, Error> {
     let failed = |errno: Errno| Error::Descriptor("signal descriptor", errno.into());
-    let set: SigSet = OURS.into_iter().collect();
+    let set = SigSet::all();
     set.thread_block().map_err(failed)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(failed)
 }
@@ -30,16 +22,24 @@ pub(super) fn listen() -> Result<SignalFd, Error> {
 pub(super) fn drain(signals: &SignalFd) -> Option<PowerOffKind> {
     let mut wanted = None;
     while let Ok(Some(info)) = signals.read_signal() {
-        let signal = i32::try_from(info.ssi_signo)
-            .ok()
-            .and_then(|number| Signal::try_from(number).ok());
-        wanted = match signal {
-            Some(Signal::SIGUSR1 | Signal::SIGUSR2) => Some(PowerOffKind::Off),
-            Some(Signal::SIGTERM | Signal::SIGINT) => Some(PowerOffKind::Reboot),
-            Some(_) | None => wanted,
-        };
+        let number = libc::c_int::try_from(info.ssi_signo).unwrap_or(0);
+        wanted = wish(number).or(wanted);
     }
     wanted
+}
+
+/// Pure: what a signal asks for. USR1, USR2 and TERM are what `halt`, `poweroff` and `reboot` of busybox send, INT is
+/// Ctrl-Alt-Del, and the others are those of systemd(1): halt, power off, reboot and kexec, orderly and at once.
+fn wish(number: libc::c_int) -> Option<PowerOffKind> {
+    match number {
+        libc::SIGUSR1 | libc::SIGUSR2 => Some(PowerOffKind::Off),
+        libc::SIGTERM | libc::SIGINT => Some(PowerOffKind::Reboot),
+        _ => match number.checked_sub(libc::SIGRTMIN())? {
+            3 | 4 | 13 | 14 => Some(PowerOffKind::Off),
+            5 | 6 | 15 | 16 => Some(PowerOffKind::Reboot),
+            _ => None,
+        },
+    }
 }
 
 /// Who is left after reaping.
@@ -61,8 +61,33 @@ pub(super) fn reap(mut ended: impl FnMut(Pid)) -> Children {
                     ended(pid);
                 }
             }
-            Err(Errno::EINTR) => {}
+            // EINVAL: it was taken, but ended by a signal that nix has no name for.
+            Err(Errno::EINTR | Errno::EINVAL) => {}
             Err(_) => return Children::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signals_of_three_inits_are_understood() {
+        use PowerOffKind::{Off, Reboot};
+        for (number, expected) in [
+            (libc::SIGUSR1, Some(Off)),
+            (libc::SIGUSR2, Some(Off)),
+            (libc::SIGTERM, Some(Reboot)),
+            (libc::SIGINT, Some(Reboot)),
+            (libc::SIGRTMIN() + 4, Some(Off)),
+            (libc::SIGRTMIN() + 5, Some(Reboot)),
+            (libc::SIGRTMIN() + 1, None),
+            (libc::SIGHUP, None),
+            (libc::SIGCHLD, None),
+            (0, None),
+        ] {
+            assert_eq!(wish(number), expected, "{number}");
         }
     }
 }

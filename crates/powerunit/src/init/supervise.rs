@@ -17,10 +17,12 @@ use rustix::event::{Timespec, epoll};
 use wire::guest::{Config, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready};
 
 use super::boot::{self, Machine, Made};
+use super::clock::Clock;
 use super::control::Port;
 use super::error::{Error, chain};
+use super::initctl::Initctl;
 use super::ssh_child::{Report, SshChild};
-use super::{clock, identity, kmsg, shutdown, signals};
+use super::{entropy, identity, kmsg, shutdown, signals};
 
 /// What processes get when the machine is stopped from inside, where nobody names a grace period.
 const GRACE_FROM_INSIDE: Duration = Duration::from_secs(10);
@@ -45,6 +47,7 @@ struct Guest {
     epoll: OwnedFd,
     signals: SignalFd,
     port: Port,
+    clock: Clock,
     state: State,
 }
 
@@ -83,6 +86,7 @@ impl Guest {
             epoll,
             signals,
             port,
+            clock: Clock::default(),
             state: State::Waiting,
         })
     }
@@ -94,7 +98,7 @@ impl Guest {
                     return ending;
                 }
             }
-            if let Some(kind) = signals::drain(&self.signals) {
+            if let Some(kind) = self.asked_from_inside() {
                 return Ending {
                     kind,
                     grace: GRACE_FROM_INSIDE,
@@ -110,10 +114,22 @@ impl Guest {
         }
     }
 
+    /// Whether somebody in the machine asks for its end.
+    fn asked_from_inside(&self) -> Option<PowerOffKind> {
+        let over_pipe = match &self.state {
+            State::Up(up) => up.made.initctl.as_ref().and_then(Initctl::drain),
+            State::Waiting | State::Failed { .. } => None,
+        };
+        signals::drain(&self.signals).or(over_pipe)
+    }
+
     fn obey(&mut self, frame: HostFrame) -> Option<Ending> {
         match frame {
             HostFrame::Hello(hello) => {
-                clock::adopt(hello.host_time_unix_ns);
+                self.clock.greeted(hello.host_time_unix_ns);
+                if let Some(seed) = &hello.seed {
+                    entropy::feed(seed);
+                }
                 self.introduce();
             }
             HostFrame::Config(config) => self.configure(*config),
@@ -124,7 +140,7 @@ impl Guest {
                 });
             }
             HostFrame::Ping { n } => self.port.send(&GuestFrame::Pong { n }),
-            HostFrame::Time { unix_ns } => clock::adopt(unix_ns),
+            HostFrame::Time { unix_ns } => self.clock.told(unix_ns),
             HostFrame::LogHeld { .. } | HostFrame::Open { .. } | HostFrame::Input { .. } => {}
         }
         None
@@ -162,6 +178,10 @@ impl Guest {
         match &mut self.state {
             State::Waiting => match boot::make(&config, &mut self.port) {
                 Ok(made) => {
+                    if let Some(initctl) = &made.initctl {
+                        let data = epoll::EventData::new_u64(0);
+                        let _ = epoll::add(&self.epoll, initctl, data, epoll::EventFlags::IN);
+                    }
                     let up = Up {
                         config,
                         made,
@@ -175,7 +195,7 @@ impl Guest {
                 Err(error) => self.fail(&error),
             },
             State::Up(up) if config.revision > up.config.revision => {
-                identity::apply(&config);
+                identity::apply(&config, Some(&up.config), &up.made.layers.image);
                 if let Some(child) = &mut up.child {
                     child.tell(&config);
                 }

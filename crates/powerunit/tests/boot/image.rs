@@ -41,6 +41,22 @@ impl Image {
         }
     }
 
+    /// The same without the commands that powerunit lays beneath an image, and with something in `/data`.
+    pub(crate) fn without_commands(folder: &Path) -> Self {
+        let image = Self::busybox(folder);
+        let tree = folder.join("busybox-tree");
+        for name in ["poweroff", "reboot", "halt", "modprobe"] {
+            fs::remove_file(tree.join("bin").join(name)).unwrap();
+        }
+        fs::create_dir(tree.join("data")).unwrap();
+        fs::write(tree.join("data/of-image"), "from the image\n").unwrap();
+        run(Command::new("chmod").arg("0711").arg(tree.join("data")));
+        Self {
+            root: erofs(folder, &tree, "without-commands.erofs"),
+            ..image
+        }
+    }
+
     /// One static program: no shell, no passwd, not even a directory.
     pub(crate) fn one_program(folder: &Path) -> Self {
         let tree = folder.join("program-tree");

@@ -8,6 +8,7 @@
 
 #[path = "../support/files.rs"]
 mod files;
+mod computer;
 mod image;
 #[path = "../support/mod.rs"]
 mod support;
@@ -43,6 +44,7 @@ fn can_boot() -> bool {
         &[
             &bundle.join("vmlinux"),
             &bundle.join("initramfs.cpio"),
+            &bundle.join("modules.erofs"),
             "/bin/busybox".as_ref(),
         ],
     )

@@ -84,7 +84,7 @@ impl Vm {
             protocol_min: PROTOCOL.0,
             protocol_max: PROTOCOL.1,
             host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap(),
-            seed: None,
+            seed: Some(Seed([7; 32])),
         }));
         self.send(&HostFrame::Config(Box::new(self.config.clone())));
     }
@@ -153,6 +153,21 @@ impl Vm {
         kind
     }
 
+    /// Waits until QEMU has ended, whatever the machine says; gives what it said.
+    pub(crate) fn wait_end(&mut self) -> Vec<GuestFrame> {
+        let mut buffer = [0; 4096];
+        wait_for("QEMU to end", LIMIT, || match self.control.read(&mut buffer) {
+            Ok(0) => Some(()),
+            Ok(count) => {
+                self.decoder.push(&buffer[..count]);
+                None
+            }
+            Err(_) => None,
+        });
+        self.qemu.wait().unwrap();
+        std::iter::from_fn(|| self.decoder.next_frame()).map(Result::unwrap).collect()
+    }
+
     /// Ends it as a host does.
     pub(crate) fn stop(&mut self, grace: Duration) {
         self.send(&HostFrame::Stop { grace });
@@ -216,7 +231,7 @@ fn config(image: &Image, key: &KeyPair, host_key: &KeyPair) -> Config {
             root: Disk::Serial("pw-root".into()),
             root_devices: vec![],
             upper: Disk::Serial("pw-upper".into()),
-            modules: None,
+            modules: Some(Disk::Serial("pw-modules".into())),
         },
         service: None,
     }
@@ -259,19 +274,22 @@ fn qemu(folder: &Path, machine: Machine, disks: [&Path; 2], port: u16) -> Child 
     let bundle = bundle();
     let (machine, clock, bus) = machine.arguments();
     let [root, upper] = disks.map(Path::display);
-    let [kernel, initrd] = ["vmlinux", "initramfs.cpio"].map(|name| bundle.join(name));
+    let [kernel, initrd, modules] =
+        ["vmlinux", "initramfs.cpio", "modules.erofs"].map(|name| bundle.join(name));
     let (console, control) = (folder.join("console"), folder.join("control.sock"));
     let text = format!(
         "-M {machine} -accel tcg,thread=multi -cpu max -smp 1 -m 256M -nodefaults -no-user-config -display none
         -no-reboot -kernel {kernel} -initrd {initrd} -serial file:{console}
         -drive id=d0,file={root},format=raw,if=none,read-only=on -device virtio-blk-{bus},drive=d0,serial=pw-root
         -drive id=d1,file={upper},format=raw,if=none -device virtio-blk-{bus},drive=d1,serial=pw-upper
+        -drive id=d2,file={modules},format=raw,if=none,read-only=on -device virtio-blk-{bus},drive=d2,serial=pw-modules
         -netdev user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:2222
         -device virtio-net-{bus},netdev=n0,mac=06:70:0a:00:02:0f
         -chardev socket,id=c0,path={control},server=on,wait=off
         -device virtio-serial-{bus} -device virtserialport,chardev=c0,name=pw.ctl",
         kernel = kernel.display(),
         initrd = initrd.display(),
+        modules = modules.display(),
         console = console.display(),
         control = control.display(),
     );
