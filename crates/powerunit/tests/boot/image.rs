@@ -57,6 +57,21 @@ impl Image {
         }
     }
 
+    /// The same with an `authorized_keys` file of root's.
+    pub(crate) fn with_key(folder: &Path, line: &str) -> Self {
+        let image = Self::busybox(folder);
+        let tree = folder.join("busybox-tree");
+        fs::create_dir(tree.join("root/.ssh")).unwrap();
+        fs::write(tree.join("root/.ssh/authorized_keys"), line).unwrap();
+        run(Command::new("chmod")
+            .args(["-R", "go="])
+            .arg(tree.join("root/.ssh")));
+        Self {
+            root: erofs(folder, &tree, "with-key.erofs"),
+            ..image
+        }
+    }
+
     /// One static program: no shell, no passwd, not even a directory.
     pub(crate) fn one_program(folder: &Path) -> Self {
         let tree = folder.join("program-tree");

@@ -10,6 +10,7 @@
 mod files;
 mod computer;
 mod image;
+mod keys;
 #[path = "../support/mod.rs"]
 mod support;
 mod vm;
