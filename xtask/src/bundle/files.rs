@@ -51,6 +51,18 @@ pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Error> {
     std::fs::rename(&beside, path).map_err(Error::write(path))
 }
 
+/// The same with another name of a file that is there already.
+pub(super) fn link_whole(path: &Path, existing: &Path) -> Result<(), Error> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    std::fs::hard_link(existing, &beside).map_err(Error::write(&beside))?;
+    // A rename between two names of one file does nothing at all (rename(2)).
+    std::fs::rename(&beside, path).map_err(Error::write(path))?;
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::write(&beside)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Runs a program of a Debian package to its end and returns what it wrote to standard output.
 pub(super) fn run(
     program: &'static str,

@@ -1,8 +1,9 @@
-//! `cargo xtask bundle`: the kernel and the initramfs that every microVM starts from.
+//! `cargo xtask bundle`: the kernel, the initramfs and the disk of kernel modules that every microVM starts from.
 //!
 //! ```text
 //!   linux-image-cloud-amd64 (.deb, unpacked, never installed)
 //!        ├── boot/vmlinuz-…      ──► bzimage: cut out and decompress ──► target/bundle/vmlinux
+//!        ├── lib/modules/…       ──► module_disk: all of them ──────────────────► target/bundle/modules.erofs
 //!        └── lib/modules/…/*.ko  ──► modules: closure, order, no signatures ─┐
 //!   crates/powerunit ──► one static program ─────────────────────────────────┴─► cpio ──► target/bundle/initramfs.cpio
 //! ```
@@ -18,6 +19,7 @@ mod cpio;
 mod error;
 mod files;
 mod kernel;
+mod module_disk;
 mod modules;
 mod powerunit;
 
@@ -27,11 +29,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use self::error::Error;
-use self::files::{Described, read, sha256_hex, write_whole};
+use self::files::{Described, link_whole, read, sha256_hex, write_whole};
 use crate::say;
 
 /// Raise when the same inputs shall give another bundle.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What the kernel wants to be told, measured: `reboot=t` ends QEMU at once (`k` asks a keyboard controller that is
 /// not there), `quiet loglevel=0` and `cryptomgr.notests` save a tenth of the boot each.
@@ -64,8 +66,16 @@ struct Manifest {
     cmdline: Vec<String>,
     vmlinux: Described,
     initramfs: Described,
+    module_disk: Described,
     powerunit: Described,
     modules: Vec<String>,
+}
+
+impl Manifest {
+    fn has_its_files(&self, folder: &Path) -> bool {
+        let files = [&self.vmlinux, &self.initramfs, &self.module_disk];
+        files.into_iter().all(|file| file.has_its_size(folder))
+    }
 }
 
 /// Makes the bundle, or finds it made.
@@ -89,6 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let modules = modules::collect(&tree)?;
     let vmlinux = bzimage::vmlinux(&tree.bzimage)?;
     let initramfs = initramfs(&init, &modules);
+    let disk = module_disk::make(&target.join("kernel"), &package, &tree)?;
     std::fs::create_dir_all(&out).map_err(Error::write(&out))?;
     let manifest = Manifest {
         key,
@@ -97,11 +108,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         cmdline: CMDLINE.map(str::to_owned).to_vec(),
         vmlinux: Described::new("vmlinux", &vmlinux),
         initramfs: Described::new("initramfs.cpio", &initramfs),
+        module_disk: Described::new(module_disk::NAME, &read(&disk)?),
         powerunit: Described::new("init", &init),
         modules: modules.iter().map(|module| module.file_name.clone()).collect(),
     };
     write_whole(&out.join("vmlinux"), &vmlinux)?;
     write_whole(&out.join("initramfs.cpio"), &initramfs)?;
+    link_whole(&out.join(module_disk::NAME), &disk)?;
     let text = serde_json::to_vec_pretty(&manifest).map_err(Error::Describe)?;
     write_whole(&out.join("bundle.json"), &text)?;
     say(&format!(
@@ -129,7 +142,7 @@ fn is_current(out: &Path, key: &str) -> bool {
     let manifest = std::fs::read(out.join("bundle.json"))
         .ok()
         .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
-    manifest.is_some_and(|m| m.key == key && m.vmlinux.has_its_size(out) && m.initramfs.has_its_size(out))
+    manifest.is_some_and(|m| m.key == key && m.has_its_files(out))
 }
 
 /// `/init`, the modules, and `/modules/order`: one line per module, `WHEN FILE`, in the order of loading.

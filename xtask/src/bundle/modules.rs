@@ -113,7 +113,7 @@ const MARK: &[u8] = b"~Module signature appended~\n";
 
 /// Cuts off what scripts/sign-file appended: signature, `struct module_signature` (12 bytes, the last four are the
 /// signature's length, big-endian), and the mark.
-fn unsigned(mut module: Vec<u8>) -> Vec<u8> {
+pub(super) fn unsigned(mut module: Vec<u8>) -> Vec<u8> {
     let end = module.strip_suffix(MARK).and_then(|rest| {
         let (rest, info) = rest.split_last_chunk::<12>()?;
         let [_, _, _, signer, key_id, _, _, _, l0, l1, l2, l3] = *info;
