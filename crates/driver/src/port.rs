@@ -11,7 +11,7 @@ use crate::{DriverError, MachineSpec};
 /// Something that runs machines.
 #[async_trait::async_trait]
 pub trait Driver: Send + Sync + 'static {
-    /// The adapter's name: `qemu`, `sim`.
+    /// The adapter's name: `firecracker`, `qemu`, `sim`.
     fn name(&self) -> &'static str;
 
     /// What has to be made for a machine, and what the driver can do.
@@ -41,7 +41,8 @@ pub trait Driver: Send + Sync + 'static {
     async fn wait_ended(&self, id: VmId) -> Exit;
 
     /// The host's end of the channel to the guest's init. There is one at a time: a second caller is heard when
-    /// the first has let go. Bytes written before the guest listens are kept for it.
+    /// the first has let go, or takes it from the first. While the guest does not listen, what is written is kept for
+    /// it, or the call itself waits, as long as the machine runs; it may be given up at any time.
     ///
     /// # Errors
     /// When the machine does not run or does not answer.

@@ -4,6 +4,8 @@
 mod guest;
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/microvm.rs"]
+mod microvm;
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +54,7 @@ async fn a_reset_is_told_from_a_power_off_whether_or_not_somebody_looked() {
     for looks in [true, false] {
         let mut spec = host.spec(Guest::PowersOff);
         spec.kernel = Some(Kernel {
-            vmlinux: host.file("resets", &guest::resets()),
+            vmlinux: host.file("resets", &microvm::resets()),
             ..spec.kernel.unwrap()
         });
         let mut driver = host.qemu(None);
@@ -71,7 +73,7 @@ async fn a_panic_is_not_the_guests_wish() {
     let Some(host) = QemuHost::new() else { return };
     let mut spec = host.spec(Guest::PowersOff);
     spec.kernel = Some(Kernel {
-        vmlinux: host.file("panics", &guest::panics()),
+        vmlinux: host.file("panics", &microvm::panics()),
         ..spec.kernel.unwrap()
     });
     let driver = host.qemu(None);

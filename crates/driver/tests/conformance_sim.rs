@@ -52,6 +52,10 @@ impl Fixture for SimHost {
         usize::from(self.sim.runs(id))
     }
 
+    fn runs_as(&self, id: VmId) -> Option<u32> {
+        self.sim.spec(id).map(|spec| spec.owner)
+    }
+
     fn leftovers(&self) -> Vec<String> {
         self.sim.leftovers()
     }

@@ -4,16 +4,19 @@ use std::future::Future;
 use std::time::Duration;
 
 use model::VmId;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Broken, Fixture, Guest};
-use crate::{Driver, DriverError, Exit, Observation};
+use crate::{Consoles, Disk, Driver, DriverError, Exit, MachineSpec, Observation, SpecFault};
 
 /// An end has to be seen within this; it is part of what users are promised.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Verbs on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// For a guest that never listens.
+const WAITED_FOR: Duration = Duration::from_millis(500);
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -130,7 +133,9 @@ pub(super) async fn stop_and_destroy_may_be_repeated(fixture: &dyn Fixture) -> R
     for _ in 0..2 {
         case.done(driver.stop(spec.id, GRACE)).await?;
         let exit = case.has_ended(&*driver, spec.id).await?;
-        case.holds(exit.status == Some(0) && exit.wish.is_none(), || {
+        // A VMM that nobody can ask is killed.
+        let ended = exit.status == Some(0) || exit.signal == Some(9);
+        case.holds(ended && exit.wish.is_none(), || {
             format!("a stop looks like this: {exit:?}")
         })?;
     }
@@ -233,11 +238,126 @@ pub(super) async fn the_control_channel_comes_back(fixture: &dyn Fixture) -> Res
     let (driver, spec) = (fixture.driver(), fixture.spec(Guest::Idles));
     case.done(driver.ensure(&spec)).await?;
     for _ in 0..3 {
-        let mut channel = case.done(driver.control(spec.id)).await?;
+        // Where nothing is kept for a guest that does not listen, the call waits for it, and may be given up.
+        let Ok(opened) = tokio::time::timeout(WAITED_FOR, driver.control(spec.id)).await else {
+            continue;
+        };
+        let mut channel = case.done(std::future::ready(opened)).await?;
         let written = case.within(LIMIT, channel.write_all(b"anybody there?")).await?;
         case.holds(written.is_ok(), || format!("cannot be written: {written:?}"))?;
     }
     case.destroys(&*driver, fixture, spec.id).await
+}
+
+pub(super) async fn a_channel_that_waits_ends_with_its_machine(fixture: &dyn Fixture) -> Result<(), Broken> {
+    let case = Case("a channel that waits ends with its machine");
+    let (driver, spec) = (fixture.driver(), fixture.spec(Guest::Idles));
+    case.done(driver.ensure(&spec)).await?;
+    let kill = fixture.kill(spec.id);
+    let (opened, ()) = tokio::join!(case.within(LIMIT, driver.control(spec.id)), kill);
+    let opened = opened?;
+    let as_said = matches!(
+        opened,
+        Ok(_) | Err(DriverError::NotRunning(_) | DriverError::Control { .. })
+    );
+    case.holds(as_said, || format!("it ended as {:?}", opened.err()))?;
+    case.destroys(&*driver, fixture, spec.id).await
+}
+
+/// A machine that has a console, if the driver gives any.
+fn with_console(fixture: &dyn Fixture) -> Option<MachineSpec> {
+    let has = fixture.driver().capabilities().abilities.console != Consoles::None;
+    let spec = fixture.spec(Guest::Idles);
+    has.then_some(MachineSpec {
+        console: true,
+        ..spec
+    })
+}
+
+pub(super) async fn a_console_has_one_seat(fixture: &dyn Fixture) -> Result<(), Broken> {
+    let case = Case("a console shows what was printed, and has one seat");
+    let Some(spec) = with_console(fixture) else {
+        return Ok(());
+    };
+    let driver = fixture.driver();
+    case.done(driver.ensure(&spec)).await?;
+    let mut first = case.done(driver.console(spec.id)).await?;
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("idle") {
+        let count = case.within(LIMIT, first.read_buf(&mut shown)).await?;
+        case.holds(matches!(count, Ok(1..)), || {
+            format!("it ended after {shown:?}: {count:?}")
+        })?;
+    }
+    let mut second = case.done(driver.console(spec.id)).await?;
+    let end = case.within(LIMIT, first.read_to_end(&mut shown)).await?;
+    case.holds(end.is_ok(), || format!("the first seat was not taken: {end:?}"))?;
+    let typed = case.within(LIMIT, second.write_all(b"typed")).await?;
+    case.holds(typed.is_ok(), || format!("cannot be typed on: {typed:?}"))?;
+    case.destroys(&*driver, fixture, spec.id).await?;
+    let end = case.within(LIMIT, second.read_to_end(&mut shown)).await?;
+    case.holds(end.is_ok(), || {
+        format!("it did not end with its machine: {end:?}")
+    })
+}
+
+pub(super) async fn no_console_where_there_is_none(fixture: &dyn Fixture) -> Result<(), Broken> {
+    let case = Case("no console where there is none");
+    let driver = fixture.driver();
+    let spec = MachineSpec {
+        console: false,
+        ..fixture.spec(Guest::Idles)
+    };
+    let absent = case.within(LIMIT, driver.console(spec.id)).await?;
+    case.holds(absent.is_err(), || {
+        "a machine that is not there has one".to_owned()
+    })?;
+    case.done(driver.ensure(&spec)).await?;
+    let opened = case.within(LIMIT, driver.console(spec.id)).await?;
+    let as_said = match driver.capabilities().abilities.console {
+        Consoles::None | Consoles::OnRequest => matches!(opened, Err(DriverError::NoConsole(_))),
+        Consoles::Always => opened.is_ok(),
+    };
+    case.holds(as_said, || {
+        format!("a machine made without one: {:?}", opened.err())
+    })?;
+    case.destroys(&*driver, fixture, spec.id).await
+}
+
+pub(super) async fn a_vmm_runs_as_its_owner(fixture: &dyn Fixture) -> Result<(), Broken> {
+    let case = Case("a VMM runs as its owner");
+    let (driver, spec) = (fixture.driver(), fixture.spec(Guest::Idles));
+    case.done(driver.ensure(&spec)).await?;
+    let user = fixture.runs_as(spec.id);
+    let is_owners = spec.owner == 0 || user.is_none_or(|user| user == spec.owner);
+    case.holds(is_owners, || {
+        format!("it runs as {user:?}, not as {}", spec.owner)
+    })?;
+    case.destroys(&*driver, fixture, spec.id).await
+}
+
+pub(super) async fn too_many_disks_are_refused(fixture: &dyn Fixture) -> Result<(), Broken> {
+    let case = Case("too many disks are refused");
+    let driver = fixture.driver();
+    let disk = Disk {
+        path: "/nowhere".into(),
+        serial: "pw-layer-1".into(),
+        read_only: true,
+    };
+    let spec = MachineSpec {
+        disks: vec![disk; driver.capabilities().abilities.max_disks + 1],
+        ..fixture.spec(Guest::Idles)
+    };
+    let refused = case.within(LIMIT, driver.ensure(&spec)).await?;
+    let in_words = matches!(
+        refused,
+        Err(DriverError::Spec {
+            source: SpecFault::TooManyDisks { .. },
+            ..
+        })
+    );
+    case.holds(in_words, || format!("it was answered {refused:?}"))?;
+    case.is_absent(&*driver, spec.id).await
 }
 
 pub(super) async fn destroy_works_on_what_is_damaged(fixture: &dyn Fixture) -> Result<(), Broken> {

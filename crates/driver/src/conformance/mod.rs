@@ -42,6 +42,9 @@ pub trait Fixture: Send + Sync {
     /// How many VMMs run for this id.
     fn running(&self, id: VmId) -> usize;
 
+    /// The user that the machine's VMM runs as; none where it is no process of this host.
+    fn runs_as(&self, id: VmId) -> Option<u32>;
+
     /// Processes, files and whatever else is there and should not be.
     fn leftovers(&self) -> Vec<String>;
 }
@@ -91,6 +94,11 @@ pub async fn run(fixture: &dyn Fixture) -> Result<(), Broken> {
     cases::a_fresh_adapter_finds_what_runs(fixture).await?;
     cases::a_fresh_adapter_finds_what_ended(fixture).await?;
     cases::the_control_channel_comes_back(fixture).await?;
+    cases::a_channel_that_waits_ends_with_its_machine(fixture).await?;
+    cases::a_console_has_one_seat(fixture).await?;
+    cases::no_console_where_there_is_none(fixture).await?;
+    cases::a_vmm_runs_as_its_owner(fixture).await?;
+    cases::too_many_disks_are_refused(fixture).await?;
     cases::destroy_works_on_what_is_damaged(fixture).await?;
     let leftovers = fixture.leftovers();
     if leftovers.is_empty() {

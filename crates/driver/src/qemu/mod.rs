@@ -42,6 +42,9 @@ const MONITOR: &str = "qmp.sock";
 /// The socket of the control channel.
 const CONTROL: &str = "ctl.sock";
 
+/// Before a full queue of connections is tried again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(10);
+
 /// How this driver is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -181,12 +184,18 @@ impl Driver for Qemu {
     }
 
     async fn control(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError> {
-        self.machines.runs(id).await?;
         let socket = self.machines.folder(id).file(CONTROL);
-        let stream = tokio::net::UnixStream::connect(socket).await;
-        Ok(Box::new(
-            stream.map_err(|source| DriverError::Control { id, source })?,
-        ))
+        loop {
+            self.machines.runs(id).await?;
+            match tokio::net::UnixStream::connect(&socket).await {
+                Ok(stream) => return Ok(Box::new(stream)),
+                // Others are in the queue, and QEMU has not come to them yet.
+                Err(source) if source.kind() == std::io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(QUEUE_PAUSE).await;
+                }
+                Err(source) => return Err(DriverError::Control { id, source }),
+            }
+        }
     }
 
     async fn stop(&self, id: VmId, grace: Duration) -> Result<(), DriverError> {

@@ -6,9 +6,10 @@
 //!    └────► Script  hang at a step, fail at a step, fail at the nth step
 //! ```
 //!
-//! Its control channel is a pipe in memory. Whoever builds the simulator says who speaks at the guest's end
+//! Its control channel and its console are pipes in memory. Whoever builds the simulator says who speaks at the guest's end
 //! ([`Sim::with_guest`]), because this room knows no guest frames. A machine that ends breaks its channel.
 
+mod console;
 mod script;
 mod world;
 
@@ -24,11 +25,14 @@ use world::World;
 
 use crate::{
     Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit,
-    GuestWish, MachineSpec, Needs, Observation, Recovered, Verdict,
+    GuestWish, MachineSpec, Needs, Observation, Recovered, SpecFault, Verdict,
 };
 
 /// How much either end may write before the other has read: as much as a virtio port holds, roughly.
 const CHANNEL_BYTES: usize = 64 * 1024;
+
+/// As many as a real machine has.
+const MAX_DISKS: usize = 21;
 
 /// Who speaks at the guest's end of a control channel: called once per connection, from within a tokio runtime.
 pub type Guest = Arc<dyn Fn(VmId, DuplexStream) + Send + Sync>;
@@ -117,6 +121,14 @@ impl Sim {
         matches!(self.world.observe(id), Observation::Running { .. })
     }
 
+    /// The process that a running machine is said to be, another at each start.
+    pub fn pid(&self, id: VmId) -> Option<u32> {
+        match self.world.observe(id) {
+            Observation::Running { pid } => pid,
+            Observation::Absent | Observation::Ended(_) => None,
+        }
+    }
+
     /// The machine as it was last started.
     pub fn spec(&self, id: VmId) -> Option<MachineSpec> {
         self.world.spec(id)
@@ -184,8 +196,8 @@ impl Driver for Sim {
         let abilities = Abilities {
             control_channel: true,
             console_log: true,
-            console: Consoles::None,
-            max_disks: 21,
+            console: Consoles::OnRequest,
+            max_disks: MAX_DISKS,
             disk_names: DiskNames::Serial,
         };
         Capabilities {
@@ -205,6 +217,15 @@ impl Driver for Sim {
 
     async fn ensure(&self, spec: &MachineSpec) -> Result<(), DriverError> {
         self.script.at(Step::Ensure).await?;
+        if spec.disks.len() > MAX_DISKS {
+            return Err(DriverError::Spec {
+                id: spec.id,
+                source: SpecFault::TooManyDisks {
+                    disks: spec.disks.len(),
+                    limit: MAX_DISKS,
+                },
+            });
+        }
         self.world.start(spec);
         Ok(())
     }
@@ -266,7 +287,14 @@ impl Driver for Sim {
     }
 
     async fn console(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError> {
-        Err(DriverError::NoConsole(id))
+        let printed = self.world.printed(id).ok_or(DriverError::NotRunning(id))?;
+        if !self.world.spec(id).is_some_and(|spec| spec.console) {
+            return Err(DriverError::NoConsole(id));
+        }
+        let (seat, machine) = tokio::io::duplex(CHANNEL_BYTES);
+        let serving = tokio::spawn(console::serve(self.world.clone(), id, printed, machine));
+        self.world.sit(id, serving.abort_handle());
+        Ok(Box::new(seat))
     }
 
     async fn console_tail(&self, id: VmId) -> String {

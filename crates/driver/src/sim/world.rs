@@ -16,7 +16,8 @@ struct Machine {
     pid: u32,
     ended: watch::Sender<Option<Exit>>,
     channel: Option<AbortHandle>,
-    console: String,
+    seat: Option<AbortHandle>,
+    console: watch::Sender<String>,
 }
 
 #[derive(Default)]
@@ -46,7 +47,8 @@ impl World {
                 pid: FIRST_PID + state.starts,
                 ended: watch::Sender::new(None),
                 channel: None,
-                console: format!("simulated console of {}\n", spec.name),
+                seat: None,
+                console: watch::Sender::new(format!("simulated console of {}, idle\n", spec.name)),
             };
             state.machines.insert(spec.id, machine);
         });
@@ -78,11 +80,14 @@ impl World {
             let Some(machine) = state.machines.get_mut(&id) else {
                 return;
             };
-            if let Some(channel) = machine.channel.take() {
-                channel.abort();
+            for task in [machine.channel.take(), machine.seat.take()]
+                .into_iter()
+                .flatten()
+            {
+                task.abort();
             }
             let exit = Exit {
-                console_tail: machine.console.clone(),
+                console_tail: machine.console.borrow().clone(),
                 ..exit
             };
             machine.ended.send_if_modified(|ended| {
@@ -122,8 +127,8 @@ impl World {
     pub(super) fn forget(&self) {
         self.with(|state| {
             for (_, machine) in state.machines.drain() {
-                if let Some(channel) = machine.channel {
-                    channel.abort();
+                for task in [machine.channel, machine.seat].into_iter().flatten() {
+                    task.abort();
                 }
                 machine.ended.send_replace(Some(Exit::default()));
             }
@@ -135,15 +140,37 @@ impl World {
             state
                 .machines
                 .get(&id)
-                .map(|machine| machine.console.clone())
+                .map(|machine| machine.console.borrow().clone())
                 .unwrap_or_default()
         })
+    }
+
+    /// What a running machine prints; `None` if it does not run.
+    pub(super) fn printed(&self, id: VmId) -> Option<watch::Receiver<String>> {
+        self.with(|state| {
+            let machine = state.machines.get(&id)?;
+            let runs = machine.ended.borrow().is_none();
+            runs.then(|| machine.console.subscribe())
+        })
+    }
+
+    /// Remembers who serves the console's seat and cuts off the one before.
+    pub(super) fn sit(&self, id: VmId, seat: AbortHandle) {
+        self.with(|state| {
+            let before = match state.machines.get_mut(&id) {
+                Some(machine) if machine.ended.borrow().is_none() => machine.seat.replace(seat),
+                Some(_) | None => Some(seat),
+            };
+            if let Some(before) = before {
+                before.abort();
+            }
+        });
     }
 
     pub(super) fn print(&self, id: VmId, text: &str) {
         self.with(|state| {
             if let Some(machine) = state.machines.get_mut(&id) {
-                machine.console.push_str(text);
+                machine.console.send_modify(|console| console.push_str(text));
             }
         });
     }

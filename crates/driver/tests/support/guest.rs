@@ -5,29 +5,11 @@ const CODE_OFFSET: usize = 0x1000;
 
 /// Writes a line on the serial port and halts for ever.
 pub(crate) fn idles() -> Vec<u8> {
-    kernel(&[says("idle\n"), HALT.to_vec()].concat())
+    kernel(&[says("idle\n")])
 }
-
-/// Writes `hello` on the serial port and powers off.
-pub(crate) fn powers_off() -> Vec<u8> {
-    kernel(&[says("hello\n"), power_off(), HALT.to_vec()].concat())
-}
-
-/// Resets the machine after the line that a kernel writes before it does.
-pub(crate) fn resets() -> Vec<u8> {
-    kernel(&[says("reboot: Restarting system\n"), reset(), HALT.to_vec()].concat())
-}
-
-/// Resets the machine after a line that a kernel writes when it gives up.
-pub(crate) fn panics() -> Vec<u8> {
-    kernel(&[says("Kernel panic - not syncing: test\n"), reset(), HALT.to_vec()].concat())
-}
-
-/// `hlt; jmp -3`
-const HALT: [u8; 3] = [0xf4, 0xeb, 0xfd];
 
 /// `mov dx, 0x3f8`, then for each byte `mov al, byte; out dx, al`.
-fn says(text: &str) -> Vec<u8> {
+pub(crate) fn says(text: &str) -> Vec<u8> {
     let mut code = vec![0x66, 0xba, 0xf8, 0x03];
     for byte in text.bytes() {
         code.extend([0xb0, byte, 0xee]);
@@ -35,25 +17,12 @@ fn says(text: &str) -> Vec<u8> {
     code
 }
 
-/// The sleep control register of the ACPI generic event device: sleep type 5, enable (ACPI 6.5 section 4.8.3.7).
-fn power_off() -> Vec<u8> {
-    store(0xfea0_0200, (5 << 2) | (1 << 5))
-}
+/// `hlt; jmp -3`
+const HALT: [u8; 3] = [0xf4, 0xeb, 0xfd];
 
-/// Its reset register.
-fn reset() -> Vec<u8> {
-    store(0xfea0_0202, 0x42)
-}
-
-/// `mov byte [address], value`
-fn store(address: u32, value: u8) -> Vec<u8> {
-    let mut code = vec![0xc6, 0x05];
-    code.extend(address.to_le_bytes());
-    code.push(value);
-    code
-}
-
-fn kernel(code: &[u8]) -> Vec<u8> {
+/// Does these one after the other, and halts for ever.
+pub(crate) fn kernel(steps: &[Vec<u8>]) -> Vec<u8> {
+    let code = [steps.concat(), HALT.to_vec()].concat();
     let entry = LOAD_ADDRESS + CODE_OFFSET as u64;
     let mut note = Vec::new();
     for number in [4_u32, 8, 18] {
@@ -89,7 +58,7 @@ fn kernel(code: &[u8]) -> Vec<u8> {
     );
     file.extend(note);
     file.resize(CODE_OFFSET, 0);
-    file.extend(code);
+    file.extend(&code);
     file
 }
 

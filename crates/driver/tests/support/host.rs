@@ -15,7 +15,7 @@ use driver::qemu::{Config, Qemu};
 use driver::{Accelerator, Driver, Kernel, MachineSpec};
 use model::{ByteSize, VmId};
 
-use crate::guest;
+use crate::{guest, microvm};
 
 static IDS: AtomicU8 = AtomicU8::new(0);
 
@@ -41,7 +41,7 @@ impl QemuHost {
         let directory = tempfile::Builder::new().prefix("pw").tempdir().unwrap();
         let host = Self { directory };
         host.file("idles", &guest::idles());
-        host.file("powers-off", &guest::powers_off());
+        host.file("powers-off", &microvm::powers_off());
         host.file("initramfs", &[0; 512]);
         Some(host)
     }
@@ -141,6 +141,12 @@ impl Fixture for QemuHost {
 
     fn running(&self, id: VmId) -> usize {
         self.pids(&id.to_string()).len()
+    }
+
+    fn runs_as(&self, id: VmId) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt;
+        let pid = self.pids(&id.to_string()).first().copied()?;
+        Some(std::fs::metadata(format!("/proc/{pid}")).ok()?.uid())
     }
 
     fn leftovers(&self) -> Vec<String> {
