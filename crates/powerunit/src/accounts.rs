@@ -133,6 +133,23 @@ impl Database {
         })
     }
 
+    /// What a listing calls the user with this number: the number where the image has no name for it.
+    pub(crate) fn user_name(&self, uid: u32) -> String {
+        let known = self.users.iter().find(|user| user.uid == uid);
+        known.map_or_else(|| uid.to_string(), |user| user.name.clone())
+    }
+
+    /// The same of a group.
+    pub(crate) fn group_name(&self, gid: u32) -> String {
+        let known = self.groups.iter().find(|group| group.gid == gid);
+        known.map_or_else(|| gid.to_string(), |group| group.name.clone())
+    }
+
+    /// The home of the user with this name, if the image has such a user.
+    pub(crate) fn home(&self, name: &str) -> Option<&Path> {
+        self.by_name(name).map(|user| user.home.as_path())
+    }
+
     fn with_groups(&self, mut account: Account) -> Account {
         let member = |group: &&Group| group.gid != account.gid && group.members.contains(&account.name);
         account.groups = self.groups.iter().filter(member).map(|group| group.gid).collect();
@@ -219,6 +236,21 @@ mod tests {
 
     fn database() -> Database {
         Database::parse(PASSWD, GROUP)
+    }
+
+    #[test]
+    fn listings_have_names_or_numbers() {
+        let database = database();
+        assert_eq!(
+            (database.user_name(33), database.user_name(8)),
+            ("www-data".into(), "8".into())
+        );
+        assert_eq!(
+            (database.group_name(27), database.group_name(8)),
+            ("sudo".into(), "8".into())
+        );
+        assert_eq!(database.home("www-data"), Some(Path::new("/var/www")));
+        assert_eq!(database.home("broken"), None);
     }
 
     #[test]

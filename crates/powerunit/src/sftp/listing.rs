@@ -9,7 +9,7 @@ use super::attributes::{Attributes, Times};
 use super::codec::Put;
 use super::failure::Failure;
 use super::long_name::LongName;
-use super::owners::Owners;
+use crate::accounts::Database;
 
 /// Bytes of names in one reply. Every client takes packets of 34,000 bytes (section 3 of the draft), and an entry,
 /// with its name twice, takes less than what is left.
@@ -38,13 +38,13 @@ impl Listing {
     }
 
     /// The next entries, at least one; `Eof` behind the last.
-    pub(super) fn read(&mut self, owners: &Owners, now: u32) -> Result<Entries, Failure> {
+    pub(super) fn read(&mut self, accounts: &Database, now: u32) -> Result<Entries, Failure> {
         let mut entries = Entries::default();
         while entries.bytes.len() < FULL {
             let Some(entry) = self.0.read() else { break };
             let entry = entry?;
             match statat(self.0.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => entries.add(entry.file_name().to_bytes(), &stat, owners, now),
+                Ok(stat) => entries.add(entry.file_name().to_bytes(), &stat, accounts, now),
                 // Removed since.
                 Err(Errno::NOENT) => {}
                 // Who may read a directory and not search it may know the names.
@@ -70,13 +70,13 @@ impl Entries {
         self.put(name, name, &Attributes::default());
     }
 
-    fn add(&mut self, name: &[u8], stat: &Stat, owners: &Owners, now: u32) {
+    fn add(&mut self, name: &[u8], stat: &Stat, accounts: &Database, now: u32) {
         let attributes = Attributes::from(stat);
         let line = LongName {
             mode: stat.st_mode,
             links: stat.st_nlink,
-            user: &owners.user(stat.st_uid),
-            group: &owners.group(stat.st_gid),
+            user: &accounts.user_name(stat.st_uid),
+            group: &accounts.group_name(stat.st_gid),
             size: attributes.size.unwrap_or(0),
             modified: attributes.times.map_or(0, |Times { modified, .. }| modified),
             name,

@@ -16,8 +16,8 @@ pub(super) struct LongName<'a> {
     /// Type and permissions, as in stat(2).
     pub(super) mode: u32,
     pub(super) links: u64,
-    pub(super) user: &'a [u8],
-    pub(super) group: &'a [u8],
+    pub(super) user: &'a str,
+    pub(super) group: &'a str,
     /// In bytes.
     pub(super) size: u64,
     /// Seconds since 1970.
@@ -31,20 +31,11 @@ impl LongName<'_> {
         let mut line = Vec::with_capacity(80);
         line.extend_from_slice(&permissions(self.mode));
         let _ = write!(line, "  {:>3} ", self.links);
-        put_padded(&mut line, self.user);
-        put_padded(&mut line, self.group);
-        let _ = write!(line, "{:>8} {} ", self.size, date(self.modified, now));
+        let _ = write!(line, "{:<8} {:<8} {:>8} ", self.user, self.group, self.size);
+        let _ = write!(line, "{} ", date(self.modified, now));
         line.extend_from_slice(self.name);
         line
     }
-}
-
-fn put_padded(line: &mut Vec<u8>, name: &[u8]) {
-    line.extend_from_slice(name);
-    line.extend(std::iter::repeat_n(
-        b' ',
-        9_usize.saturating_sub(name.len()).max(1),
-    ));
 }
 
 /// `drwxr-xr-x`, with the letters of ls(1) for set-user-id, set-group-id and sticky.
@@ -122,8 +113,8 @@ mod tests {
         let file = LongName {
             mode: 0o100_644,
             links: 1,
-            user: b"root",
-            group: b"a-long-group",
+            user: "root",
+            group: "a-long-group",
             size: 1234,
             modified: NOW - 60,
             name: b"caf\xe9",

@@ -24,7 +24,6 @@ mod file;
 mod handles;
 mod listing;
 mod long_name;
-mod owners;
 mod path;
 mod reply;
 mod request;

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, lstat, rename as replace, renameat_with};
 use rustix::io::Errno;
 
 use super::failure::Failure;
-use super::owners;
+use crate::accounts::Database;
 
 /// Renames; what is at `to` already is an error (section 6.5 of the draft), unless `replacing`.
 pub(super) fn rename(from: &[u8], to: &[u8], replacing: bool) -> Result<(), Failure> {
@@ -59,7 +59,10 @@ pub(super) fn expand(path: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut expanded = if user.is_empty() {
         std::env::current_dir()?.into_os_string().into_vec()
     } else {
-        owners::home(user).ok_or(Failure::NoSuchUser)?
+        let user = String::from_utf8_lossy(user);
+        let accounts = Database::read();
+        let home = accounts.home(&user).ok_or(Failure::NoSuchUser)?;
+        home.as_os_str().as_bytes().to_vec()
     };
     expanded.extend_from_slice(rest);
     real(&expanded)

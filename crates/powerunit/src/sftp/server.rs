@@ -11,16 +11,16 @@ use super::failure::Failure;
 use super::file::{self, Span};
 use super::handles::{Handle, Handles};
 use super::listing::{Entries, Listing};
-use super::owners::Owners;
 use super::path;
 use super::reply::Reply;
 use super::request::{Copy, Request, Target};
+use crate::accounts::Database;
 
 /// What a session remembers between two requests.
 #[derive(Debug, Default)]
 pub(super) struct Server {
     handles: Handles,
-    owners: Owners,
+    accounts: Database,
     /// Bytes of a file on their way; grows to one packet.
     buffer: Vec<u8>,
 }
@@ -54,7 +54,7 @@ impl Server {
             Request::OpenDir(path) => self.open_directory(path),
             Request::ReadDir(handle) => {
                 let listing = self.handles.directory(handle)?;
-                listing.read(&self.owners, now()).map(Reply::Names)
+                listing.read(&self.accounts, now()).map(Reply::Names)
             }
             Request::Remove(path) => Ok(unlink(path).map(done)?),
             Request::MakeDir { path, attributes } => {
@@ -83,7 +83,7 @@ impl Server {
     /// Names are read again for each listing, so a user made a moment ago has one.
     fn open_directory(&mut self, path: &[u8]) -> Result<Reply<'static>, Failure> {
         let listing = Listing::open(path)?;
-        self.owners = Owners::read();
+        self.accounts = Database::read();
         self.keep(Handle::Directory(listing))
     }
 
