@@ -23,6 +23,9 @@ use crate::relay::{lost, refused};
 /// broken connection instead of the reason.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
+/// How much of an archive is there before it is answered. Small ones so come whole or as a problem.
+const BEGIN: usize = 64 * 1024;
+
 pub(crate) async fn read(
     State(control): State<Control>,
     Signed(caller): Signed,
@@ -32,10 +35,10 @@ pub(crate) async fn read(
     let path = absolute(query.path)?;
     let request = StreamRequest::Guest(Open::ReadFiles { path });
     let Stream { mut reader, .. } = control.vm_stream(&caller, &vm.parse()?, request).await?;
-    let first = piece(&mut reader).await.map_err(refused)?;
-    let rest = first.is_some().then_some(reader);
-    let first = stream::iter(first.map(Ok));
-    let body = Body::from_stream(first.chain(pieces(rest)));
+    let (begin, is_all) = begin(&mut reader).await.map_err(refused)?;
+    let rest = (!is_all).then_some(reader);
+    let begin = stream::iter([Ok(begin)]);
+    let body = Body::from_stream(begin.chain(pieces(rest)));
     Ok(([(CONTENT_TYPE, TAR_MEDIA_TYPE)], body).into_response())
 }
 
@@ -88,6 +91,18 @@ async fn piece(reader: &mut StreamReader) -> Result<Option<Bytes>, Failure> {
     }
 }
 
+/// The begin of an archive, and whether that is all of it. What fails until here is a problem like any other.
+async fn begin(reader: &mut StreamReader) -> Result<(Bytes, bool), Failure> {
+    let mut begin = Vec::new();
+    while begin.len() < BEGIN {
+        match piece(reader).await? {
+            Some(bytes) => begin.extend_from_slice(&bytes),
+            None => return Ok((begin.into(), true)),
+        }
+    }
+    Ok((begin.into(), false))
+}
+
 /// The rest of an archive. One that fails breaks off, so that nobody takes it for whole.
 fn pieces(reader: Option<StreamReader>) -> impl futures_util::Stream<Item = io::Result<Bytes>> {
     stream::unfold(reader, |reader| async {
@@ -108,10 +123,10 @@ fn pieces(reader: Option<StreamReader>) -> impl futures_util::Stream<Item = io::
 async fn copy(body: Body, mut writer: StreamWriter, mut reader: StreamReader) -> Result<(), Problem> {
     let mut body = body.into_data_stream();
     let early = tokio::select! {
-        sent = send(&mut body, &mut writer) => {
-            sent?;
-            None
-        }
+        sent = send(&mut body, &mut writer) => match sent? {
+            Sent::All => None,
+            Sent::NoMoreWanted => Some(ended(&mut reader).await),
+        },
         early = ended(&mut reader) => Some(early),
     };
     let ended = match early {
@@ -129,15 +144,21 @@ async fn copy(body: Body, mut writer: StreamWriter, mut reader: StreamReader) ->
     ended.map_err(refused)
 }
 
-async fn send(body: &mut axum::body::BodyDataStream, writer: &mut StreamWriter) -> Result<(), Problem> {
+/// How far an archive got.
+enum Sent {
+    All,
+    /// The stream has ended; its reader tells why.
+    NoMoreWanted,
+}
+
+async fn send(body: &mut axum::body::BodyDataStream, writer: &mut StreamWriter) -> Result<Sent, Problem> {
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|_| broken_off())?;
         if writer.data(&piece).await.is_err() {
-            // The reader tells why.
-            return Ok(());
+            return Ok(Sent::NoMoreWanted);
         }
     }
-    Ok(())
+    Ok(Sent::All)
 }
 
 async fn ended(reader: &mut StreamReader) -> Result<(), Failure> {

@@ -33,7 +33,7 @@ pub(crate) async fn of_vm(
     let request = understood(&query)?;
     let log = control.vm_log(&caller, &vm.parse()?, request).await?;
     let body = match request.follow {
-        true => Body::from_stream(chunks(entries(log)).take_until(closed(closing)).chain(cut_off())),
+        true => Body::from_stream(until_closed(chunks(entries(log)), closing)),
         false => Body::from_stream(chunks(first_of(log).await?)),
     };
     Ok(([(CONTENT_TYPE, LINES_MEDIA_TYPE)], body).into_response())
@@ -83,9 +83,19 @@ fn chunks(entries: impl Stream<Item = LogRecord>) -> impl Stream<Item = io::Resu
     })
 }
 
-/// What a follower sees when the server closes: a body without its end, so that nobody takes it for the log's.
-fn cut_off() -> impl Stream<Item = io::Result<Bytes>> {
-    stream::iter([Err(io::Error::from(io::ErrorKind::ConnectionAborted))])
+/// What a follower sees when the server closes is a body without its end, so that nobody takes it for the log's.
+fn until_closed<S: Stream<Item = io::Result<Bytes>>>(
+    chunks: S,
+    closing: Closing,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let cut_off = {
+        let closing = closing.clone();
+        stream::iter([()]).filter_map(move |()| {
+            let cut_off = io::Error::from(io::ErrorKind::ConnectionAborted);
+            std::future::ready(closing.borrow().then_some(Err(cut_off)))
+        })
+    };
+    chunks.take_until(closed(closing)).chain(cut_off)
 }
 
 fn entry(unix_ns: u64, entry: LogEntry) -> LogRecord {

@@ -40,8 +40,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(50);
 const HELD_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long a client may take to answer a closed WebSocket.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a client may take to answer when it was cut off; less than a closing server gives its connections.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 /// The greatest signal number of Linux.
 const LAST_SIGNAL: i32 = 64;
 
@@ -119,7 +119,7 @@ where
         goodbye = outward(&mut reader, &mut sink, &pulse) => goodbye,
         goodbye = inward(&mut messages, &mut writer, &pulse) => goodbye,
         () = pulse.stopped() => Goodbye::Silent,
-        () = closed(closing) => Goodbye::Closing,
+        () = closed(closing.clone()) => Goodbye::Closing,
     };
     tracing::debug!(why = ?goodbye, "a stream ends");
     // The program is told at once, however long the client takes to leave; input does not end before that.
@@ -128,15 +128,31 @@ where
     let Some(close) = goodbye.frame() else { return };
     let leave = async {
         if sink.send(Message::Close(Some(close))).await.is_ok() {
-            // What is still on its way here would make the kernel throw away what is on its way out.
-            while messages.next().await.is_some_and(|message| message.is_ok()) {}
+            // A connection that ends before its client has read everything, or while something of the client's is under
+            // way, may lose what was said last.
+            while let Ok(Some(Ok(_))) = tokio::time::timeout(SILENCE_LIMIT, messages.next()).await {}
         }
     };
-    // A client that does not answer finds the connection closed.
-    let _ = tokio::time::timeout(GOODBYE_LIMIT, leave).await;
+    let at_once = async {
+        closed(closing).await;
+        tokio::time::sleep(GOODBYE_LIMIT).await;
+    };
+    tokio::select! {
+        // A client that does not answer finds the connection closed.
+        _ = tokio::time::timeout(goodbye.patience(), leave) => {}
+        () = at_once => {}
+    }
 }
 
 impl Goodbye {
+    /// How long the client may take to read what is left and to answer.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Said => HELD_LIMIT,
+            Self::Left | Self::Silent | Self::Senseless(_) | Self::Closing => GOODBYE_LIMIT,
+        }
+    }
+
     /// What the client is told (RFC 6455 section 7.4.1).
     fn frame(&self) -> Option<CloseFrame> {
         let (code, reason) = match self {
@@ -317,3 +333,6 @@ pub(crate) fn lost() -> Failure {
         message: "the way to the VM was lost".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

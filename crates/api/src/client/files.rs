@@ -22,7 +22,7 @@ impl Client {
         let response = answer.map_err(|_| self.cut("the server did not answer in time"))??;
         let client = self.clone();
         let pieces = response.bytes_stream();
-        Ok(pieces.map(move |piece| piece.map_err(|source| client.broken(source))))
+        Ok(pieces.map(move |piece| piece.map_err(|_| client.cut("the archive broke off"))))
     }
 
     /// Unpacks a tar archive in a folder of a VM. It takes as long as it takes.

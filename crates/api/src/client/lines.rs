@@ -61,7 +61,7 @@ impl Lines {
             }
             match self.chunks.next().await {
                 Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
-                Some(Err(error)) => return Some(Err(self.client.broken(error))),
+                Some(Err(_)) => return Some(Err(self.client.cut("the log broke off"))),
                 None if self.buffer.is_empty() => return None,
                 None => return Some(Err(self.client.cut("the last line has no end"))),
             }

@@ -129,14 +129,24 @@ impl StreamWriter {
     /// # Errors
     /// The connection is gone; the reader tells more.
     pub async fn send(&mut self, input: &Input) -> Result<(), ClientError> {
-        let message = Message::Binary(input.encode());
-        self.sink
-            .send(message)
-            .await
-            .map_err(|error| ClientError::StreamBroken {
-                url: self.url.clone(),
-                why: error.to_string(),
-            })
+        self.put(Message::Binary(input.encode())).await
+    }
+
+    /// Tells the server that the client is there, though it may have no time to read.
+    ///
+    /// # Errors
+    /// The connection is gone; the reader tells more.
+    pub async fn sign_of_life(&mut self) -> Result<(), ClientError> {
+        // A pong that answers nothing is for this (RFC 6455 section 5.5.3).
+        self.put(Message::Pong(bytes::Bytes::new())).await
+    }
+
+    async fn put(&mut self, message: Message) -> Result<(), ClientError> {
+        let sent = self.sink.send(message).await;
+        sent.map_err(|error| ClientError::StreamBroken {
+            url: self.url.clone(),
+            why: error.to_string(),
+        })
     }
 
     /// Says that the client goes.
