@@ -4,7 +4,7 @@
 //! limits of an ordinary process, and with no descriptor but the three it is given.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -42,6 +42,8 @@ pub(crate) struct Setting {
     pub(crate) cgroup: Option<OwnedFd>,
     /// It is killed when the thread that started it ends.
     pub(crate) dies_with_starter: bool,
+    /// Where it begins, if the account can go there; else it stays where the command says.
+    pub(crate) home: Option<CString>,
 }
 
 /// Why a program does not run.
@@ -142,6 +144,10 @@ pub(crate) fn enter(command: &mut Command, account: &Account, setting: Setting) 
         }
         if may_change {
             become_user(&groups, uid, gid)?;
+        }
+        if let Some(home) = &setting.home {
+            // With the account's rights; one without a home, or without a way into it, still gets its program.
+            let _ = rustix::process::chdir(home.as_c_str());
         }
         if setting.dies_with_starter {
             // After the change of user, which clears it (prctl(2)).

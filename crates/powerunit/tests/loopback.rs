@@ -1,10 +1,17 @@
 //! The SSH server as an ordinary process, with the real `ssh` client: no VM, no root.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clients;
+mod forwarding;
+#[path = "support/master.rs"]
+mod master;
 #[path = "support/memory.rs"]
 mod memory;
+#[path = "support/root.rs"]
+mod root;
 #[path = "support/server.rs"]
 mod server;
+mod sessions;
 mod sftp;
 mod support;
 #[path = "support/words.rs"]

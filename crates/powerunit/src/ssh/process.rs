@@ -1,7 +1,7 @@
 //! Starts a session's program as the account it belongs to.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -99,12 +99,8 @@ pub(super) fn start(
         .arg0(&plan.name)
         .args(&plan.arguments)
         .env_clear()
-        .envs(environment);
-    command.current_dir(if account.home.is_dir() {
-        account.home.as_path()
-    } else {
-        Path::new("/")
-    });
+        .envs(environment)
+        .current_dir("/");
     let on_terminal = terminal.is_some();
     match terminal {
         Some(inside) => {
@@ -122,6 +118,7 @@ pub(super) fn start(
     }
     let setting = Setting {
         on_terminal,
+        home: CString::new(account.home.as_os_str().as_bytes()).ok(),
         ..Setting::default()
     };
     launch::enter(&mut command, account, setting);

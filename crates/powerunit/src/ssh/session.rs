@@ -1,7 +1,7 @@
 //! One channel: what the client set up before, then the program, its bytes and its end.
 //!
 //! ```text
-//!   pty-req, env … ─► Waiting ── shell or exec ─► Running ── program ends ─► rest of output, eof, status, close
+//!   pty-req, env … ─► Waiting ── shell or exec ─► Running ── program ends ─► rest of output, status, eof, close
 //!                                                   └── channel goes first ─► SIGHUP to the program's session
 //! ```
 
@@ -20,7 +20,7 @@ use russh::{ChannelId, ChannelWriteHalf};
 use rustix::termios::Winsize;
 use tokio::io::AsyncWrite;
 use tokio::process::Child;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::accounts::{Account, Database};
@@ -45,6 +45,8 @@ pub(super) struct Session {
     input: Option<mpsc::UnboundedSender<Chunk>>,
     running: Option<Running>,
     task: Option<JoinHandle<()>>,
+    /// Never used; its end tells the task that the channel is gone.
+    open: Option<oneshot::Sender<Infallible>>,
 }
 
 struct Running {
@@ -84,6 +86,7 @@ impl Session {
             input: None,
             running: None,
             task: None,
+            open: None,
         }
     }
 
@@ -130,7 +133,9 @@ impl Session {
                     group: group.clone(),
                     terminal: terminal.clone(),
                 });
-                tokio::spawn(ending.follow(child, group, terminal, queue))
+                let (open, gone) = oneshot::channel();
+                self.open = Some(open);
+                tokio::spawn(ending.follow(child, group, terminal, queue, gone))
             }
             Err(text) => tokio::spawn(ending.refuse(text)),
         });
@@ -207,9 +212,6 @@ impl Drop for Session {
         if let Some(running) = &self.running {
             running.group.hang_up();
         }
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
 
@@ -258,14 +260,26 @@ struct Ending {
 impl Ending {
     async fn follow(
         self,
-        child: Child,
+        mut child: Child,
         group: Group,
         terminal: Option<Terminal>,
         queue: mpsc::UnboundedReceiver<Chunk>,
+        gone: oneshot::Receiver<Infallible>,
     ) {
-        let outcome = match terminal {
-            Some(terminal) => self.on_terminal(child, &group, terminal, queue).await,
-            None => self.on_pipes(child, &group, queue).await,
+        let ended = async {
+            match terminal {
+                Some(terminal) => self.on_terminal(&mut child, &group, terminal, queue).await,
+                None => self.on_pipes(&mut child, &group, queue).await,
+            }
+        };
+        // What is given up here closes the program's pipes or its terminal.
+        let outcome = tokio::select! {
+            outcome = ended => Some(outcome),
+            _ = gone => None,
+        };
+        let Some(outcome) = outcome else {
+            group.wait(&mut child).await;
+            return;
         };
         self.tell(outcome).await;
     }
@@ -279,14 +293,14 @@ impl Ending {
     /// Output ends when nobody holds the pipes any more, which may be later than the program, as with any SSH server.
     async fn on_pipes(
         &self,
-        mut child: Child,
+        child: &mut Child,
         group: &Group,
         queue: mpsc::UnboundedReceiver<Chunk>,
     ) -> Outcome {
         let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (outcome, _, _) = while_feeding(queue, input, async {
             tokio::join!(
-                group.wait(&mut child),
+                group.wait(child),
                 self.downlink.copy_some(Lane::Output, output),
                 self.downlink.copy_some(Lane::Error, errors),
             )
@@ -298,7 +312,7 @@ impl Ending {
     /// A terminal's session ends with its leader, whoever else still holds the terminal.
     async fn on_terminal(
         &self,
-        mut child: Child,
+        child: &mut Child,
         group: &Group,
         terminal: Terminal,
         queue: mpsc::UnboundedReceiver<Chunk>,
@@ -307,8 +321,8 @@ impl Ending {
         let ended = async {
             tokio::pin!(copying);
             tokio::select! {
-                outcome = group.wait(&mut child) => outcome,
-                _ = &mut copying => group.wait(&mut child).await,
+                outcome = group.wait(child) => outcome,
+                _ = &mut copying => group.wait(child).await,
             }
         };
         let outcome = while_feeding(queue, Some(terminal.clone()), ended).await;
@@ -322,8 +336,8 @@ impl Ending {
         }
     }
 
+    /// The status goes first: a client closes its side as soon as it has seen both ends of file, and would not hear it.
     async fn tell(&self, outcome: Outcome) {
-        let _ = self.handle.eof(self.channel).await;
         let _ = match outcome {
             Outcome::Exited(status) => self.handle.exit_status_request(self.channel, status).await,
             Outcome::Killed { signal, core_dumped } => {
@@ -333,6 +347,7 @@ impl Ending {
                     .await
             }
         };
+        let _ = self.handle.eof(self.channel).await;
         let _ = self.handle.close(self.channel).await;
     }
 }

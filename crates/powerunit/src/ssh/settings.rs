@@ -17,8 +17,10 @@ use super::auth::{Grant, strength};
 #[error("the host key of the configuration is not an OpenSSH private key")]
 pub(super) struct HostKeyError(#[source] ssh_key::Error);
 
-/// Dead clients are noticed after four of these, and NATs on the way keep their state.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A client that says nothing is asked so often, and is dead after four questions. Each wakes the VM: shorter would keep
+/// an idle one from resting, longer would keep dead clients' programs for more than ten minutes. A client behind a NAT
+/// that forgets sooner asks by itself (`ServerAliveInterval`).
+const KEEPALIVE: Duration = Duration::from_secs(150);
 
 /// What holds for connections that begin now.
 #[derive(Debug)]

@@ -80,7 +80,8 @@ impl Server {
             network: None,
             ssh,
             image: ImageDefaults {
-                env: vec!["FROM_IMAGE=yes".into()],
+                // Debian's bash reads the tester's own profile where it is the first shell after ssh.
+                env: vec!["FROM_IMAGE=yes".into(), "SHLVL=1".into()],
                 ..ImageDefaults::default()
             },
             disks: Disks {

@@ -110,7 +110,7 @@ impl Running {
         let setting = Setting {
             on_terminal: on_terminal.is_some(),
             dies_with_starter: true,
-            cgroup: None,
+            ..Setting::default()
         };
         launch::enter(&mut command, &account, setting);
         let mut child = command.spawn().map_err(|error| program.not_run(error))?;

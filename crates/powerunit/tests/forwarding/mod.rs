@@ -2,16 +2,6 @@
 //! who a socket belongs to.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/master.rs"]
-mod master;
-#[path = "support/memory.rs"]
-mod memory;
-#[path = "support/root.rs"]
-mod root;
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -20,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use master::Master;
-use server::Server;
-use support::{available, wait_for};
+use crate::master::Master;
+use crate::server::Server;
+use crate::support::{self, available, wait_for};
+use crate::{memory, root};
 
 const SOON: Duration = Duration::from_secs(20);
 
