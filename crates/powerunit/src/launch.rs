@@ -1,7 +1,7 @@
 //! Starts a program of the image: as which user, where, with which environment, and free of its starter.
 //!
 //! Always holds: a program runs as the user that was named, in a session and process group of its own, with the
-//! limits of an ordinary process, and with no descriptor but the three it is given.
+//! limits of an ordinary process, no signal blocked, and with no descriptor but the three it is given.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::fs::{Access, FileType, access, fchown, fstat};
 use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal, setsid};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -133,6 +134,8 @@ pub(crate) fn enter(command: &mut Command, account: &Account, setting: Setting) 
     // Outside a VM, in tests, we serve whoever started us and nobody else.
     let may_change = rustix::process::geteuid().is_root();
     let in_child = move || -> io::Result<()> {
+        // A mask outlives exec (signal(7)), and PID 1 blocks everything.
+        SigSet::empty().thread_set_mask()?;
         setsid()?;
         crate::limits::lower_for_session();
         if let Some(group) = &setting.cgroup {
@@ -159,9 +162,9 @@ pub(crate) fn enter(command: &mut Command, account: &Account, setting: Setting) 
         unsafe_code,
         reason = "std offers no supplementary groups and no controlling terminal"
     )]
-    // SAFETY: the closure runs between fork and exec and only makes system calls: rustix issues them directly, takes
-    // no lock, and neither it nor the captured values allocate. The child has one thread, so changing the ids of
-    // the thread changes those of the process.
+    // SAFETY: the closure runs between fork and exec and only makes system calls: rustix issues them directly,
+    // pthread_sigmask(3) may be called there (signal-safety(7)), nothing takes a lock, and neither they nor the captured
+    // values allocate. The child has one thread, so changing the ids of the thread changes those of the process.
     unsafe {
         command.pre_exec(in_child);
     }

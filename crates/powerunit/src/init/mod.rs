@@ -24,15 +24,19 @@ mod initctl;
 mod kernel_modules;
 mod kmsg;
 mod lacks;
+mod log;
 mod modules;
 mod netlink;
 mod network;
 mod root;
+mod service;
 mod shutdown;
 mod signals;
 mod ssh_child;
+mod streams;
 mod supervise;
 mod volumes;
+mod workload;
 
 use std::process::ExitCode;
 

@@ -114,7 +114,7 @@ fn wait(signals: &SignalFd, limit: Duration) -> Children {
     let start = Instant::now();
     loop {
         signals::drain(signals);
-        if signals::reap(|_| {}) == Children::None {
+        if signals::reap(|_, _| {}) == Children::None {
             return Children::None;
         }
         let left = limit.saturating_sub(start.elapsed());

@@ -1,11 +1,12 @@
 //! The signals that come to PID 1, as a descriptor to wait on.
 
+use model::ProgramEnd;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus, wait};
 use wire::guest::PowerOffKind;
 
 use super::error::Error;
@@ -51,20 +52,23 @@ pub(super) enum Children {
     None,
 }
 
-/// Takes the exit status of every process that ended, ours or orphaned, and calls `ended` for each.
-pub(super) fn reap(mut ended: impl FnMut(Pid)) -> Children {
+/// Takes the exit status of every process that ended, ours or orphaned, and calls `ended` for each. By number: nix knows
+/// no real-time signals, and a process may end by one.
+pub(super) fn reap(mut ended: impl FnMut(Pid, ProgramEnd)) -> Children {
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => return Children::Some,
-            Ok(status) => {
-                if let Some(pid) = status.pid() {
-                    ended(pid);
-                }
-            }
-            // EINVAL: it was taken, but ended by a signal that nix has no name for.
-            Err(Errno::EINTR | Errno::EINVAL) => {}
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => ended(Pid::from_raw(pid.as_raw_nonzero().get()), end_of(status)),
+            Ok(None) => return Children::Some,
+            Err(rustix::io::Errno::INTR) => {}
             Err(_) => return Children::None,
         }
+    }
+}
+
+fn end_of(status: WaitStatus) -> ProgramEnd {
+    match status.exit_status() {
+        Some(status) => ProgramEnd::Exited(status),
+        None => ProgramEnd::Killed(status.terminating_signal().unwrap_or(0)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The loop that PID 1 stays in: it listens to the host, to signals and to the SSH child, and nothing else.
+//! The loop that PID 1 stays in: it listens to the host, to signals, to the SSH child and to the workload.
 //!
 //! ```text
 //!                Config          child reports Ready
@@ -12,9 +12,12 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use model::ProgramEnd;
 use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
 use rustix::event::{Timespec, epoll};
 use wire::guest::{Config, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready};
+use wire::stream::{FailureCode, Open};
 
 use super::boot::{self, Machine, Made};
 use super::clock::Clock;
@@ -22,7 +25,8 @@ use super::control::Port;
 use super::error::{Error, chain};
 use super::initctl::Initctl;
 use super::ssh_child::{Report, SshChild};
-use super::{entropy, identity, kmsg, shutdown, signals};
+use super::workload::Workload;
+use super::{entropy, identity, kmsg, shutdown, signals, streams};
 
 /// What processes get when the machine is stopped from inside, where nobody names a grace period.
 const GRACE_FROM_INSIDE: Duration = Duration::from_secs(10);
@@ -39,6 +43,7 @@ struct Up {
     child: Option<SshChild>,
     start_again_at: Option<Instant>,
     ready: Option<Ready>,
+    workload: Workload,
     /// Why the newest configuration is not in force.
     refused: Option<(String, String)>,
 }
@@ -49,6 +54,8 @@ struct Guest {
     port: Port,
     clock: Clock,
     state: State,
+    /// The kernel's: another one means another boot.
+    boot_id: String,
 }
 
 /// How a machine is to end, and how patiently.
@@ -81,13 +88,15 @@ impl Guest {
         let data = epoll::EventData::new_u64(0);
         epoll::add(&epoll, &signals, data, epoll::EventFlags::IN).map_err(failed)?;
         // A port without a host is in a permanent hang-up; only its changes are news.
-        epoll::add(&epoll, &port, data, epoll::EventFlags::IN | epoll::EventFlags::ET).map_err(failed)?;
+        let changes = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        epoll::add(&epoll, &port, data, changes).map_err(failed)?;
         Ok(Self {
             epoll,
             signals,
             port,
             clock: Clock::default(),
             state: State::Waiting,
+            boot_id: boot_id(),
         })
     }
 
@@ -104,13 +113,23 @@ impl Guest {
                     grace: GRACE_FROM_INSIDE,
                 };
             }
-            self.tend_child();
-            let mut events = Vec::with_capacity(8);
-            let _ = epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                self.timeout().as_ref(),
-            );
+            self.tend_children();
+            self.wait(self.timeout());
+        }
+    }
+
+    /// Waits until something happens or this time is over.
+    fn wait(&mut self, limit: Option<Timespec>) {
+        let mut events = Vec::with_capacity(8);
+        let _ = epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            limit.as_ref(),
+        );
+        if let State::Up(up) = &mut self.state {
+            for event in events {
+                up.workload.note_ready(event.data.u64());
+            }
         }
     }
 
@@ -130,6 +149,7 @@ impl Guest {
                 if let Some(seed) = &hello.seed {
                     entropy::feed(seed);
                 }
+                self.port.greeted(&hello);
                 self.introduce();
             }
             HostFrame::Config(config) => self.configure(*config),
@@ -141,21 +161,40 @@ impl Guest {
             }
             HostFrame::Ping { n } => self.port.send(&GuestFrame::Pong { n }),
             HostFrame::Time { unix_ns } => self.clock.told(unix_ns),
-            HostFrame::LogHeld { .. } | HostFrame::Open { .. } | HostFrame::Input { .. } => {}
+            HostFrame::LogHeld { boot_id, offset } => {
+                if let State::Up(up) = &mut self.state {
+                    up.workload.held(&boot_id, offset);
+                }
+            }
+            HostFrame::Open { stream, open } => self.open(stream, open),
+            HostFrame::Input { stream, input } => {
+                if let State::Up(up) = &mut self.state {
+                    up.workload.input(stream, input, &mut self.port);
+                }
+            }
         }
         None
     }
 
+    fn open(&mut self, stream: u32, open: Open) {
+        match &mut self.state {
+            State::Up(up) => up.workload.open(stream, open, &self.epoll, &mut self.port),
+            State::Waiting | State::Failed { .. } => {
+                let output = streams::failed(FailureCode::NotRunning, "the machine is not up");
+                self.port.send(&GuestFrame::Output { stream, output });
+            }
+        }
+    }
+
     /// A host that comes back learns everything, whatever it has missed.
     fn introduce(&mut self) {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         self.port.send(&GuestFrame::Hello(GuestHello {
             protocol_min: PROTOCOL.0,
             protocol_max: PROTOCOL.1,
             powerunit_version: env!("CARGO_PKG_VERSION").to_owned(),
-            boot_id: boot_id.trim().to_owned(),
+            boot_id: self.boot_id.clone(),
         }));
-        match &self.state {
+        match &mut self.state {
             State::Failed { code, message } => {
                 self.port.send(&GuestFrame::Failed {
                     code: code.clone(),
@@ -169,6 +208,7 @@ impl Guest {
                 if let Some((code, message)) = up.refused.clone() {
                     self.port.send(&GuestFrame::Failed { code, message });
                 }
+                up.workload.greeted(&mut self.port);
             }
             State::Waiting => {}
         }
@@ -183,6 +223,7 @@ impl Guest {
                         let _ = epoll::add(&self.epoll, initctl, data, epoll::EventFlags::IN);
                     }
                     let up = Up {
+                        workload: Workload::of(&config, &self.boot_id, &self.epoll),
                         config,
                         made,
                         child: None,
@@ -199,6 +240,7 @@ impl Guest {
                 if let Some(child) = &mut up.child {
                     child.tell(&config);
                 }
+                up.workload.renew(&config);
                 up.config = config;
             }
             State::Up(_) | State::Failed { .. } => {}
@@ -215,33 +257,68 @@ impl Guest {
         self.state = State::Failed { code, message };
     }
 
-    /// Buries the dead, starts the SSH server where it is missing, and passes on what it reports.
-    fn tend_child(&mut self) {
+    /// Buries the dead, starts what is missing, and passes on what the children report.
+    fn tend_children(&mut self) {
         let State::Up(up) = &mut self.state else {
-            signals::reap(|_| {});
+            self.port.flush();
+            signals::reap(|_, _| {});
             return;
         };
         // Read before burying: a child may have reported and died.
         let reports = up.child.as_mut().map(SshChild::reports).unwrap_or_default();
-        signals::reap(|pid| up.note_end(pid));
+        signals::reap(|pid, end| up.note_end(pid, end));
         if up.start_again_at.is_some_and(|at| at <= Instant::now()) {
             up.start_child(&self.epoll);
         }
         for report in reports {
             up.announce(report, &mut self.port);
+            // Only now, so that the service does not take the processor from the first login.
+            up.workload.begin();
         }
+        up.workload.tend(&self.epoll, &mut self.port);
     }
 
     fn timeout(&self) -> Option<Timespec> {
         let State::Up(up) = &self.state else { return None };
-        let left = up.start_again_at?.saturating_duration_since(Instant::now());
-        Timespec::try_from(left).ok()
+        let due = [up.start_again_at, up.workload.due()]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Timespec::try_from(due.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Asks the service to end before anything else is, and waits for it within the grace period. Returns what is left
+    /// of that.
+    fn stop_service(&mut self, grace: Duration) -> Duration {
+        let start = Instant::now();
+        if let State::Up(up) = &mut self.state {
+            up.workload.stop();
+        }
+        loop {
+            let State::Up(up) = &mut self.state else {
+                return grace;
+            };
+            signals::reap(|pid, end| up.workload.note_end(pid, end));
+            up.workload.tend(&self.epoll, &mut self.port);
+            let left = grace.saturating_sub(start.elapsed());
+            if left.is_zero() || !up.workload.runs() {
+                return left;
+            }
+            let due = up.workload.due();
+            let pause = due.map_or(left, |due| {
+                due.saturating_duration_since(Instant::now()).min(left)
+            });
+            self.wait(Timespec::try_from(pause).ok());
+            signals::drain(&self.signals);
+        }
     }
 
     fn end(&mut self, ending: &Ending) {
         self.port.send(&GuestFrame::Stopping);
-        shutdown::end_processes(&self.signals, ending.grace);
-        let upper = if let State::Up(up) = &self.state {
+        let left = self.stop_service(ending.grace);
+        shutdown::end_processes(&self.signals, left);
+        let upper = if let State::Up(up) = &mut self.state {
+            up.workload.finish(&mut self.port);
             Some(&up.made.layers.upper)
         } else {
             None
@@ -280,10 +357,13 @@ impl Up {
         self.refused = None;
     }
 
-    fn note_end(&mut self, pid: nix::unistd::Pid) {
+    fn note_end(&mut self, pid: Pid, end: ProgramEnd) {
+        self.workload.note_end(pid, end);
         if let Some(child) = self.child.take_if(|child| child.is(pid)) {
             kmsg::note("the SSH server ended; starting it again");
             self.start_again_at = Instant::now().checked_add(child.pause());
+            // A server that cannot run does not keep the service from it.
+            self.workload.begin();
         }
     }
 
@@ -307,4 +387,10 @@ impl Up {
             }
         }
     }
+}
+
+/// The kernel's random name of this boot (random(4)).
+fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
 }

@@ -6,11 +6,13 @@
     reason = "a test fails by panicking, and shows its figures"
 )]
 
+mod computer;
 #[path = "../support/files.rs"]
 mod files;
-mod computer;
 mod image;
 mod keys;
+mod service;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod vm;

@@ -94,11 +94,19 @@ impl Vm {
         self.control
             .write_all(&Encoder.encode(&HostFrame::Ping { n: 1 }).unwrap()[..7])
             .unwrap();
-        self.control = connect_after(
-            self.folder.path(),
-            std::mem::replace(&mut self.control, UnixStream::pair().unwrap().0),
-        );
+        self.leave();
+        self.come_back();
+    }
+
+    /// As a host that has gone.
+    pub(crate) fn leave(&mut self) {
+        self.control = UnixStream::pair().unwrap().0;
         self.decoder = Decoder::default();
+    }
+
+    /// As the next host.
+    pub(crate) fn come_back(&mut self) {
+        self.control = connect(self.folder.path());
         self.greet();
     }
 
@@ -165,7 +173,9 @@ impl Vm {
             Err(_) => None,
         });
         self.qemu.wait().unwrap();
-        std::iter::from_fn(|| self.decoder.next_frame()).map(Result::unwrap).collect()
+        std::iter::from_fn(|| self.decoder.next_frame())
+            .map(Result::unwrap)
+            .collect()
     }
 
     /// Ends it as a host does.
@@ -243,11 +253,6 @@ fn connect(folder: &Path) -> UnixStream {
     });
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     stream
-}
-
-fn connect_after(folder: &Path, old: UnixStream) -> UnixStream {
-    drop(old);
-    connect(folder)
 }
 
 /// The machines that the qemu driver starts: microvm, and q35 where the host's time-stamp counter is unreliable.

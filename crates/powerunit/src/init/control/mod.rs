@@ -7,7 +7,11 @@
 //!
 //! The channel outlives its reader on the host. When that one goes, half a frame is forgotten, and what is said
 //! meanwhile is dropped: a host that comes back says Hello and is told everything.
+//!
+//! Nothing here waits for a host that reads slowly: what it does not take is kept in the outbox. Whoever has much to
+//! say asks first whether there is room.
 
+mod outbox;
 mod serial;
 mod vsock;
 
@@ -18,16 +22,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use wire::guest::{Decoder, Encoder, GuestFrame, HostFrame};
+use wire::guest::{Decoder, Encoder, GuestFrame, HostFrame, HostHello, agree};
 
 use super::error::{Error, chain};
 use super::kmsg;
+use outbox::Outbox;
 use serial::Serial;
 use vsock::Vsock;
 
 /// A driver reports its ports a moment after it loaded.
 const APPEARS_WITHIN: Duration = Duration::from_secs(10);
-/// A host that is connected but does not read for this long is treated as gone.
+/// What the host gets to take the rest before the last word.
+const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+/// A host that is connected but does not read for this long does not hear the last word.
 const HOST_READS_WITHIN: Timespec = Timespec {
     tv_sec: 1,
     tv_nsec: 0,
@@ -38,8 +45,11 @@ trait Line: AsFd + fmt::Debug {
     /// What the host said, without waiting for it.
     fn hear(&mut self, buffer: &mut [u8]) -> Heard;
 
-    /// Tells the host, if there is one: all of it, or nothing that it would take for a frame.
-    fn tell(&mut self, bytes: &[u8]);
+    /// Writes as much as fits now.
+    fn put(&mut self, bytes: &[u8]) -> Put;
+
+    /// Waits a moment for room; says whether there is some.
+    fn wait_for_room(&self) -> bool;
 
     /// The last word before the machine ends: waits until the host's side has taken it.
     fn tell_last(&mut self, bytes: &[u8]);
@@ -56,11 +66,28 @@ enum Heard {
     End,
 }
 
+/// What came of writing.
+#[derive(Debug, PartialEq, Eq)]
+enum Put {
+    /// So many bytes are on their way.
+    Bytes(usize),
+    /// There is no room now; an event tells when there is.
+    Full,
+    /// Nobody is there.
+    Gone,
+}
+
+/// What may wait before nothing more is fetched to be said.
+const ROOM: usize = 256 * 1024;
+
 /// The open channel.
 #[derive(Debug)]
 pub(super) struct Port {
     line: Box<dyn Line>,
     decoder: Decoder<HostFrame>,
+    outbox: Outbox,
+    /// What is spoken with the host that greeted and has not gone.
+    version: Option<u32>,
 }
 
 impl Port {
@@ -82,6 +109,8 @@ impl Port {
         Ok(Self {
             line,
             decoder: Decoder::default(),
+            outbox: Outbox::default(),
+            version: None,
         })
     }
 
@@ -95,6 +124,7 @@ impl Port {
                 Heard::End => {
                     frames.extend(self.decoded());
                     self.decoder.reset();
+                    self.forget_host();
                 }
                 Heard::Nothing => {
                     frames.extend(self.decoded());
@@ -104,18 +134,62 @@ impl Port {
         }
     }
 
-    /// Tells the host, if there is one.
+    /// A connection begins: what was said for the one before is forgotten.
+    pub(super) fn greeted(&mut self, hello: &HostHello) {
+        self.outbox.begin_anew();
+        // A host that has dropped all our versions is told in the answer which those are.
+        self.version = agree(hello.protocol_min, hello.protocol_max).or(Some(0));
+    }
+
+    /// The version that is spoken with the host; `None` when there is none.
+    pub(super) fn version(&self) -> Option<u32> {
+        self.version
+    }
+
+    /// Whether there is a host that understands logs and streams, and has taken enough of what was said.
+    pub(super) fn has_room(&self) -> bool {
+        self.version >= Some(2) && self.outbox.len() < ROOM
+    }
+
+    /// Tells the host, if there is one, as soon as it takes it.
     pub(super) fn send(&mut self, frame: &GuestFrame) {
         if let Ok(bytes) = Encoder.encode(frame) {
-            self.line.tell(&bytes);
+            self.outbox.push(bytes);
+            self.flush();
+        }
+    }
+
+    /// Writes what the host takes now.
+    pub(super) fn flush(&mut self) {
+        while let Some(bytes) = self.outbox.front() {
+            match self.line.put(bytes) {
+                Put::Bytes(count) => self.outbox.advance(count),
+                Put::Full => return,
+                Put::Gone => self.forget_host(),
+            }
+        }
+    }
+
+    /// Waits a little for the host to take what was said.
+    pub(super) fn settle(&mut self) {
+        let start = Instant::now();
+        self.flush();
+        while self.outbox.len() > 0 && start.elapsed() < SETTLES_WITHIN && self.line.wait_for_room() {
+            self.flush();
         }
     }
 
     /// The last word before the machine ends: waits until the host's side has taken it.
     pub(super) fn send_last(&mut self, frame: &GuestFrame) {
+        self.settle();
         if let Ok(bytes) = Encoder.encode(frame) {
             self.line.tell_last(&bytes);
         }
+    }
+
+    fn forget_host(&mut self) {
+        self.outbox.clear();
+        self.version = None;
     }
 
     fn decoded(&mut self) -> Vec<HostFrame> {

@@ -4,14 +4,15 @@
 //! as long as it lasts.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::{Heard, Line, is_writable, write_all};
+use super::{Heard, Line, Put, is_writable, write_all};
 use crate::init::error::Error;
 
 /// The name that the VMM gives the port.
@@ -38,6 +39,13 @@ impl Serial {
             alone: true,
         })
     }
+
+    /// Whether nobody is connected now.
+    fn is_alone(&self) -> bool {
+        let mut ports = [PollFd::new(&self.file, PollFlags::OUT)];
+        let _ = poll(&mut ports, Some(&Timespec::default()));
+        ports.iter().any(|port| port.revents().contains(PollFlags::HUP))
+    }
 }
 
 impl Line for Serial {
@@ -59,9 +67,20 @@ impl Line for Serial {
         }
     }
 
-    fn tell(&mut self, bytes: &[u8]) {
-        // What a host has of half a frame it passes over: the next one begins with its own mark.
-        write_all(&self.file, bytes);
+    fn put(&mut self, bytes: &[u8]) -> Put {
+        loop {
+            match self.file.write(bytes) {
+                Ok(count) => return Put::Bytes(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // What a host has of half a frame it passes over: the next one begins with its own mark.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_alone() => return Put::Full,
+                Err(_) => return Put::Gone,
+            }
+        }
+    }
+
+    fn wait_for_room(&self) -> bool {
+        is_writable(&self.file)
     }
 
     fn tell_last(&mut self, bytes: &[u8]) {
@@ -71,7 +90,7 @@ impl Line for Serial {
         {
             let _ = fcntl_setfl(&self.file, flags.difference(OFlags::NONBLOCK));
         }
-        self.tell(bytes);
+        write_all(&self.file, bytes);
     }
 }
 

@@ -5,7 +5,7 @@
 //! address they come from.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use rustix::event::epoll;
 use wire::guest::VSOCK_PORT;
 
-use super::{Heard, Line, write_all};
+use super::{Heard, Line, Put, is_writable, write_all};
 use crate::init::error::Error;
 
 /// The device's number (virtio 1.2 section 5).
@@ -115,14 +115,28 @@ impl Line for Vsock {
         }
     }
 
-    fn tell(&mut self, bytes: &[u8]) {
-        // Half a frame is worse than none: the host connects again and hears everything.
-        self.connection
-            .take_if(|connection| !write_all(connection, bytes));
+    fn put(&mut self, bytes: &[u8]) -> Put {
+        loop {
+            let Some(mut connection) = self.connection.as_ref() else {
+                return Put::Gone;
+            };
+            match connection.write(bytes) {
+                Ok(count) => return Put::Bytes(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Put::Full,
+                Err(_) => self.connection = None,
+            }
+        }
+    }
+
+    fn wait_for_room(&self) -> bool {
+        self.connection.as_ref().is_some_and(is_writable)
     }
 
     fn tell_last(&mut self, bytes: &[u8]) {
-        self.tell(bytes);
+        // Half a frame is worse than none.
+        self.connection
+            .take_if(|connection| !write_all(connection, bytes));
         if let Some(connection) = self.connection.take() {
             let patience = libc::linger {
                 l_onoff: 1,
@@ -145,7 +159,7 @@ fn watch(watched: &OwnedFd, socket: BorrowedFd<'_>) -> rustix::io::Result<()> {
         watched,
         socket,
         epoll::EventData::new_u64(0),
-        epoll::EventFlags::IN,
+        epoll::EventFlags::IN | epoll::EventFlags::OUT,
     )
 }
 
