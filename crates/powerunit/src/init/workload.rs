@@ -1,7 +1,7 @@
 //! What the machine does beside being logged into: the image's service with its log, and the host's streams.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::ProgramEnd;
 use nix::unistd::Pid;
@@ -18,6 +18,9 @@ use super::streams::Streams;
 const LOG: u64 = 1;
 /// The mark on events of streams, beside their number.
 const STREAM: u64 = 1 << 32;
+
+/// What the host gets to take the last of the log, when the machine ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// All of it. A machine without a service has no log.
 #[derive(Debug, Default)]
@@ -170,9 +173,17 @@ impl Workload {
 
     /// Reads and tells the last of the log, when nobody is left to print.
     pub(super) fn finish(&mut self, port: &mut Port) {
+        let start = Instant::now();
         if let Some((_, log)) = &mut self.service {
             log.read();
         }
-        self.tell(port);
+        loop {
+            self.tell(port);
+            port.settle();
+            let is_said = self.service.as_ref().is_none_or(|(_, log)| log.is_said());
+            if is_said || port.version().is_none() || start.elapsed() > LAST_WORDS {
+                return;
+            }
+        }
     }
 }

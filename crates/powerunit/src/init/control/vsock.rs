@@ -184,4 +184,40 @@ mod tests {
         device("virtio1", "0x0013\n");
         assert!(is_among(devices.path()));
     }
+
+    /// The set is never asked which of its sockets it was; a watcher of the set must wake up for each change all the same.
+    #[test]
+    fn whoever_watches_the_set_wakes_up_when_there_is_room_again() {
+        use std::io::Write;
+        use std::os::unix::net::UnixStream;
+
+        let (mut ours, mut hosts) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        watch(&set, ours.as_fd()).unwrap();
+        let watcher = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let changes = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        epoll::add(&watcher, &set, epoll::EventData::new_u64(7), changes).unwrap();
+        let wakes = || {
+            let mut events = Vec::with_capacity(2);
+            let limit = rustix::event::Timespec::default();
+            epoll::wait(
+                &watcher,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&limit),
+            )
+            .unwrap()
+                > 0
+        };
+        assert!(wakes(), "there is room at first");
+        while ours.write(&[0; 4096]).is_ok() {}
+        while wakes() {}
+        assert!(!wakes());
+        let mut taken = vec![0; 1 << 20];
+        assert!(hosts.read(&mut taken).unwrap() > 100_000);
+        assert!(wakes(), "there is room again");
+        while wakes() {}
+        hosts.write_all(b"word").unwrap();
+        assert!(wakes(), "there is something to hear");
+    }
 }

@@ -129,6 +129,11 @@ impl Log {
         self.ring.next()
     }
 
+    /// Whether everything that was read was said.
+    pub(super) fn is_said(&self) -> bool {
+        self.ring.is_said()
+    }
+
     /// A host has come that holds what it has acknowledged.
     pub(super) fn begin_anew(&mut self) {
         self.ring.begin_anew();

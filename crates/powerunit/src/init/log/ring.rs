@@ -71,6 +71,11 @@ impl Ring {
         Some(part)
     }
 
+    /// Whether everything was said.
+    pub(super) fn is_said(&self) -> bool {
+        self.said == self.parts.len()
+    }
+
     /// Says everything again that is not held.
     pub(super) fn begin_anew(&mut self) {
         self.said = 0;
