@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::{Client, ClientConfig};
 use bus::Bus;
-use control::{Control, ControlConfig};
+use control::{Caller, Control, ControlConfig};
 use driver::Needs;
 use link::Link;
 use store::Store;
@@ -30,6 +30,8 @@ pub struct Cloud {
 }
 
 struct Running {
+    control: Control,
+    admin: Caller,
     store: Store,
     client: Client,
     shutdown: CancellationToken,
@@ -92,6 +94,7 @@ impl Cloud {
         };
         let control = Control::open(config).await?;
         let token = control.admin_token_renew().await?;
+        let admin = control.authenticate(token.reveal()).await?;
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let client = Client::new(ClientConfig {
             url: format!("http://{}", listener.local_addr()?),
@@ -108,6 +111,8 @@ impl Cloud {
             tokio::spawn(async move { server::serve(listener, control, shutdown.cancelled()).await })
         };
         self.running = Some(Running {
+            control,
+            admin,
             store,
             client,
             shutdown,
@@ -142,6 +147,17 @@ impl Cloud {
         self.running
             .as_ref()
             .map(|running| &running.client)
+            .ok_or_else(|| "control is not running".into())
+    }
+
+    /// The control plane itself, and its admin.
+    ///
+    /// # Errors
+    /// The control plane is not running.
+    pub fn control(&self) -> Result<(&Control, &Caller), Fault> {
+        self.running
+            .as_ref()
+            .map(|running| (&running.control, &running.admin))
             .ok_or_else(|| "control is not running".into())
     }
 

@@ -16,12 +16,14 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Fault, guest};
+use crate::{Fault, SimGuests};
 
 /// One host: a real orchestrator over simulated machines. Its memory outlives [`SimHost::end`].
 pub struct SimHost {
     /// Its machines; orders to hang and fail go here.
     pub sim: Sim,
+    /// What runs in its machines.
+    pub guests: SimGuests,
     /// Its network, which can fail too.
     pub hands: Arc<SimHands>,
     name: String,
@@ -35,10 +37,11 @@ pub struct SimHost {
 impl SimHost {
     /// A host that remembers nothing yet, started.
     pub(crate) async fn start(name: &str, needs: Needs, bus: Bus, link: Link) -> Result<Self, Fault> {
-        let machines = Sim::new().with_needs(needs);
-        let sim = machines.clone().with_guest(guest::speak(machines));
+        let (machines, guests) = (Sim::new().with_needs(needs), SimGuests::default());
+        let sim = machines.clone().with_guest(guests.speak(machines));
         let mut host = Self {
             sim,
+            guests,
             hands: Arc::new(SimHands::new(Vec::new())),
             name: name.to_owned(),
             state: tempfile::tempdir()?,

@@ -18,7 +18,7 @@ mod until;
 
 pub use cloud::Cloud;
 pub use driver::sim::Step;
-pub use guest::speak;
+pub use guest::SimGuests;
 pub use host::SimHost;
 pub use until::until;
 

@@ -10,6 +10,8 @@ mod support;
 mod faults;
 mod images;
 mod lifecycle;
+mod logs;
 mod plans;
 mod random;
 mod restarts;
+mod streams;

@@ -6,7 +6,8 @@ use api::{ClientError, CreateVm, Vm};
 use model::{Status, VmId};
 use testkit::{Cloud, SimHost, until};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
+pub(crate) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
 
 /// What is asked of a small VM.
 pub(crate) fn wish(name: &str) -> CreateVm {
