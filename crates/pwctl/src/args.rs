@@ -15,7 +15,7 @@ use crate::commands::Command;
     propagate_version = false,
     after_help = "\
 Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 sign-in, 5 conflict, 6 no room, 7 time-out, 8 unavailable.
-In ssh: the remote command's, or 255 when there is no connection.
+In ssh: the remote command's, or 255 when there is no connection. In exec: the command's, or 125.
 
 Example:
   pwctl create web --image debian:12

@@ -8,6 +8,9 @@ use std::process;
 
 use api::{ClientError, ExitCode, Reason, VmStatus};
 use serde_json::json;
+use tokio::task::JoinError;
+
+use crate::copy::Unpacking;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,28 @@ pub(crate) enum Failure {
     SshMissing { source: io::Error },
     #[error("{}", told.to_string().trim_end())]
     Usage { told: clap::Error },
+    #[error("{message}")]
+    Stream {
+        code: String,
+        message: String,
+        status: u8,
+    },
+    #[error("the log cannot be read any further: {message}")]
+    LogBroken { message: String },
+    #[error("the terminal does not take its mode")]
+    Terminal { source: io::Error },
+    #[error("exactly one of both is in a VM")]
+    Sides,
+    #[error("cannot read {}", path.display())]
+    Here { path: PathBuf, source: io::Error },
+    #[error("there is no folder {destination}")]
+    NoFolder { destination: String },
+    #[error("{destination} is a file, and a folder cannot take its place")]
+    FolderOntoFile { destination: String },
+    #[error("cannot unpack what came")]
+    Unpack { source: Unpacking },
+    #[error("a part of pwctl failed")]
+    Thread { source: JoinError },
     #[error("cannot start")]
     Runtime { source: io::Error },
     #[error("cannot write the result")]
@@ -64,6 +89,34 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// A stream that failed, in a command that has exit codes as all others.
+    pub(crate) fn stream(code: String, message: String) -> Self {
+        let exit = match code.as_str() {
+            "not_found" => ExitCode::NotFound,
+            "not_running" | "unsupported" => ExitCode::Conflict,
+            "lost" | "busy" => ExitCode::Unavailable,
+            _ => ExitCode::Error,
+        };
+        Self::Stream {
+            code,
+            message,
+            status: exit.code(),
+        }
+    }
+
+    /// The exit status; `own` is that of pwctl's own failures, in commands that pass another's status on.
+    fn status(&self, own: Option<u8>) -> u8 {
+        if let Self::Stream { status, .. } = self {
+            return *status;
+        }
+        let code = match matches!(self, Self::Interrupted { .. }) {
+            // As a shell reports a command that SIGINT ended.
+            true => 130,
+            false => self.exit_code().code(),
+        };
+        own.unwrap_or(code)
+    }
+
     /// How the command ends.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
@@ -74,17 +127,25 @@ impl Failure {
             | Self::NoKey { .. }
             | Self::CurrentDirectory { .. }
             | Self::Image { .. }
+            | Self::Here { .. }
+            | Self::Sides
             | Self::Usage { .. } => ExitCode::Usage,
             Self::VmFailed { reason, .. } => ExitCode::of_reason(api::ReasonCode::parse(&reason.code)),
-            Self::NotFoundAnywhere { .. } => ExitCode::NotFound,
+            Self::NotFoundAnywhere { .. } | Self::NoFolder { .. } => ExitCode::NotFound,
             Self::WrongTurn { .. }
             | Self::NotRunning { .. }
             | Self::NoWayIn { .. }
+            | Self::FolderOntoFile { .. }
             | Self::Ambiguous { .. } => ExitCode::Conflict,
             Self::WaitedTooLong { .. } => ExitCode::Timeout,
             Self::VmVanished { .. }
             | Self::Interrupted { .. }
             | Self::SshMissing { .. }
+            | Self::Stream { .. }
+            | Self::LogBroken { .. }
+            | Self::Terminal { .. }
+            | Self::Unpack { .. }
+            | Self::Thread { .. }
             | Self::Runtime { .. }
             | Self::Output { .. } => ExitCode::Error,
         }
@@ -100,7 +161,13 @@ impl Failure {
             Self::KeyFile { .. } | Self::Key { .. } | Self::NoKey { .. } => "no_ssh_key",
             Self::CurrentDirectory { .. } => "no_directory",
             Self::Image { .. } => "invalid_value",
-            Self::Usage { .. } => "usage",
+            Self::Usage { .. } | Self::Sides => "usage",
+            Self::Stream { code, .. } => code,
+            Self::LogBroken { .. } => "log_broken",
+            Self::Here { .. } => "no_file",
+            Self::NoFolder { .. } => "not_found",
+            Self::FolderOntoFile { .. } => "folder_onto_file",
+            Self::Unpack { .. } => "bad_archive",
             Self::VmFailed { reason, .. } => &reason.code,
             Self::VmVanished { .. } | Self::NotFoundAnywhere { .. } => "not_found",
             Self::WrongTurn { .. } | Self::NotRunning { .. } | Self::NoWayIn { .. } => "wrong_status",
@@ -108,7 +175,9 @@ impl Failure {
             Self::WaitedTooLong { .. } => "timeout",
             Self::Interrupted { .. } => "interrupted",
             Self::SshMissing { .. } => "ssh_missing",
-            Self::Runtime { .. } | Self::Output { .. } => "local_error",
+            Self::Terminal { .. } | Self::Thread { .. } | Self::Runtime { .. } | Self::Output { .. } => {
+                "local_error"
+            }
         }
     }
 
@@ -141,9 +210,22 @@ impl Failure {
             Self::NotFoundAnywhere { .. } => "pwctl host found lists them".into(),
             Self::Ambiguous { .. } => "use the id that pwctl host found shows".into(),
             Self::SshMissing { .. } => "install OpenSSH's client: apt-get install openssh-client".into(),
-            Self::Image { .. } | Self::Usage { .. } | Self::Runtime { .. } | Self::Output { .. } => {
-                return None;
+            Self::Stream { code, .. } if code == "lost" => {
+                "look at the VM with pwctl get, and try again".into()
             }
+            Self::Sides => "write NAME:PATH for the one in the VM".into(),
+            Self::NoFolder { .. } => "make it first, or leave the slash at its end away".into(),
+            Self::FolderOntoFile { .. } => "name another destination".into(),
+            Self::Image { .. }
+            | Self::Usage { .. }
+            | Self::Stream { .. }
+            | Self::LogBroken { .. }
+            | Self::Terminal { .. }
+            | Self::Here { .. }
+            | Self::Unpack { .. }
+            | Self::Thread { .. }
+            | Self::Runtime { .. }
+            | Self::Output { .. } => return None,
         };
         Some(hint)
     }
@@ -196,7 +278,7 @@ fn client_hint(error: &ClientError) -> Option<String> {
         ClientError::Unreachable { .. } => {
             "is pitwall running? start it with make up or sudo pitwall up, or name another server with --url or PITWALL_URL"
         }
-        ClientError::Timeout { .. } | ClientError::StreamLost { .. } => {
+        ClientError::Timeout { .. } | ClientError::StreamLost { .. } | ClientError::StreamBroken { .. } => {
             "try again; the server's log tells more"
         }
         ClientError::Url { .. } | ClientError::NotPitwall { .. } => {
@@ -222,12 +304,7 @@ pub(crate) fn report(failure: &Failure, json: bool, own: Option<u8>) -> process:
     };
     // Nobody is left to tell when stderr is gone.
     let _ = io::stderr().lock().write_all(text.as_bytes());
-    // As a shell reports a command that SIGINT ended.
-    let code = match matches!(failure, Failure::Interrupted { .. }) {
-        true => 130,
-        false => failure.exit_code().code(),
-    };
-    process::ExitCode::from(own.unwrap_or(code))
+    process::ExitCode::from(failure.status(own))
 }
 
 #[cfg(test)]

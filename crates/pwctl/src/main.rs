@@ -3,6 +3,8 @@
 //! ```text
 //!   args ─► commands::NAME ─► api::Client ─► the server
 //!                │
+//!                ├── session   a program or console, on this terminal
+//!                ├── copy      files, packed and unpacked as they travel
 //!                ├── wait      follows a VM until it is as asked, or will not be
 //!                ├── output    results on stdout: text, or one JSON document
 //!                └── failure   on stderr: what happened, why, the next step; and the exit code
@@ -13,13 +15,17 @@
 mod args;
 mod commands;
 mod connect;
+mod copy;
+mod escape;
 mod failure;
 mod image;
 mod keys;
 mod output;
 mod progress;
+mod session;
 mod ssh;
 mod table;
+mod terminal;
 mod wait;
 
 use std::process::ExitCode;
@@ -43,8 +49,11 @@ fn main() -> ExitCode {
             return failure::report(&Failure::Runtime { source }, cli.global.json, own_failure);
         }
     };
-    match runtime.block_on(commands::run(cli.command, &cli.global, &output)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = runtime.block_on(commands::run(cli.command, &cli.global, &output));
+    // Somebody who does not read our output must not keep us.
+    runtime.shutdown_background();
+    match ended {
+        Ok(status) => ExitCode::from(status),
         Err(failure) => failure::report(&failure, cli.global.json, own_failure),
     }
 }
@@ -57,19 +66,19 @@ fn refuse(told: clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let words = || std::env::args().skip(1).take_while(|word| word != "--");
-    let own = is_ssh(words()).then_some(ssh::OWN_FAILURE);
+    let own = command_of(words()).and_then(|command| commands::own_failure_of(&command));
     let is_json = words().any(|word| word == "--json");
     failure::report(&Failure::Usage { told }, is_json, own)
 }
 
-/// Whether a command line that could not be parsed was meant for `ssh`.
-fn is_ssh(mut words: impl Iterator<Item = String>) -> bool {
+/// The command of a command line that could not be parsed.
+fn command_of(mut words: impl Iterator<Item = String>) -> Option<String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--url" | "--state" => drop(words.next()),
             option if option.starts_with('-') => {}
-            command => return command == "ssh",
+            command => return Some(command.to_owned()),
         }
     }
-    false
+    None
 }

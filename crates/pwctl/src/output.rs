@@ -34,6 +34,19 @@ impl Output {
         self.quiet || self.json
     }
 
+    /// Whether results are JSON.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Tells something beside the result, where that is wanted.
+    pub(crate) fn remark(&self, text: &str) {
+        if !self.is_quiet() {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
     pub(crate) fn talk(&self) -> Talk {
         match (self.is_quiet(), io::stderr().is_terminal()) {
             (true, _) => Talk::Silent,

@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cloud;
+/// The scripted VM that the server's tests know too.
+#[path = "../../server/tests/far/mod.rs"]
+mod far;
+mod streams;
 
 use std::process::Stdio;
 use std::time::Duration;

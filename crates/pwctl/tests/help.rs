@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 22] = [
     "",
     "create",
     "ls",
@@ -16,6 +16,10 @@ const COMMANDS: [&str; 18] = [
     "rm",
     "ssh",
     "ssh-command",
+    "exec",
+    "logs",
+    "console",
+    "cp",
     "host",
     "host ls",
     "host found",
@@ -91,6 +95,8 @@ fn a_mistake_in_the_command_line_is_usage() {
         (&["create", "web"], 2),
         (&["ssh"], 255),
         (&["--url", "x", "ssh"], 255),
+        (&["exec"], 125),
+        (&["cp", "only-one"], 2),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_pwctl"))
             .args(arguments)

@@ -1,9 +1,13 @@
 //! A file per command: its arguments, and what it does.
 
+mod console;
+mod cp;
 mod create;
+mod exec;
 mod get;
 mod host;
 mod image;
+mod logs;
 mod ls;
 mod power;
 mod rm;
@@ -37,6 +41,14 @@ pub(crate) enum Command {
     Ssh(ssh::Ssh),
     /// Print a line that signs in to a VM, to paste into a shell
     SshCommand(ssh_command::SshCommand),
+    /// Run a command in a VM, without SSH
+    Exec(exec::Exec),
+    /// Print what a VM's service printed
+    Logs(logs::Logs),
+    /// Open the console of a VM's kernel
+    Console(console::Console),
+    /// Copy files between here and a VM
+    Cp(cp::Cp),
     /// Hosts, and the VMs found on them that pitwall does not know
     #[command(subcommand)]
     Host(host::Host),
@@ -51,6 +63,7 @@ pub(crate) enum Command {
 pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
     match command {
         Command::Ssh(_) => Some(crate::ssh::OWN_FAILURE),
+        Command::Exec(_) => Some(exec::OWN_FAILURE),
         Command::Create(_)
         | Command::Ls(_)
         | Command::Get(_)
@@ -58,14 +71,31 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
         | Command::Stop(_)
         | Command::Rm(_)
         | Command::SshCommand(_)
+        | Command::Logs(_)
+        | Command::Console(_)
+        | Command::Cp(_)
         | Command::Host(_)
         | Command::Image(_)
         | Command::Version(_) => None,
     }
 }
 
-pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> Result<(), Failure> {
-    match command {
+/// The same of a command by its name.
+pub(crate) fn own_failure_of(name: &str) -> Option<u8> {
+    match name {
+        "ssh" => Some(crate::ssh::OWN_FAILURE),
+        "exec" => Some(exec::OWN_FAILURE),
+        _ => None,
+    }
+}
+
+/// Gives the exit status.
+pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> Result<u8, Failure> {
+    let done = match command {
+        Command::Exec(command) => return command.run(global).await,
+        Command::Console(command) => return command.run(global, output).await,
+        Command::Logs(command) => command.run(global, output).await,
+        Command::Cp(command) => command.run(global).await,
         Command::Create(command) => command.run(global, output).await,
         Command::Ls(command) => command.run(global, output).await,
         Command::Get(command) => command.run(global, output).await,
@@ -77,5 +107,6 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> R
         Command::Host(command) => command.run(global, output).await,
         Command::Image(command) => command.run(global, output).await,
         Command::Version(command) => command.run(global, output).await,
-    }
+    };
+    done.map(|()| 0)
 }

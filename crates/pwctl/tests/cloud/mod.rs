@@ -20,12 +20,16 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use wire::host::{HostPlan, HostReport, VmPlan, VmReport};
 
+use crate::far::FakeVm;
+
 pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me";
 const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh";
 
 pub(crate) struct Cloud {
     pub(crate) folder: TempDir,
+    /// The far end of every VM's streams.
+    pub(crate) vm: FakeVm,
     address: SocketAddr,
     finds: mpsc::UnboundedSender<VmReport>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -43,8 +47,9 @@ impl Cloud {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
-        let bus = Bus::in_process();
-        let control = Control::open(ControlConfig::new(store, bus.clone(), Link::in_process()))
+        let (bus, link) = (Bus::in_process(), Link::in_process());
+        let vm = FakeVm::serve(&link, HostId::from_random([1; 16]));
+        let control = Control::open(ControlConfig::new(store, bus.clone(), link))
             .await
             .unwrap();
         let token = control.admin_token_ensure().await.unwrap().unwrap();
@@ -63,6 +68,7 @@ impl Cloud {
         ];
         let cloud = Self {
             folder,
+            vm,
             address,
             finds,
             tasks,

@@ -224,13 +224,22 @@ async fn run(mut far: Far, exec: Exec) {
 }
 
 async fn read(mut far: Far, path: &str) {
-    if path.ends_with("/broken") {
-        let some = if path.ends_with("/large/broken") {
+    let name = path.rsplit_once('/').unwrap().1;
+    if name == "broken" {
+        let folder = tempfile::tempdir().unwrap();
+        let size = if path.ends_with("/large/broken") {
             1_000_000
         } else {
             1000
         };
-        far.print(Lane::Stdout, &vec![7; some]).await;
+        std::fs::write(folder.path().join(name), vec![7; size]).unwrap();
+        let packed = Command::new("tar")
+            .args(["-cf", "-", "-C"])
+            .arg(folder.path())
+            .arg(name)
+            .output();
+        let packed = packed.await.unwrap().stdout;
+        far.print(Lane::Stdout, &packed[..size]).await;
         return far.fail(FailureCode::Failed, "the disk is broken");
     }
     let path = path.trim_end_matches("/.").trim_end_matches('/');

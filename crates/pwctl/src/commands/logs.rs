@@ -1,0 +1,153 @@
+use std::io::{self, Write};
+
+use api::{ClientError, LogQuery, LogRecord};
+use clap::Args;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::args::Global;
+use crate::connect::connect;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Entries that are there at once are printed at once.
+const TOGETHER: usize = 256;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What the service printed on its standard error is printed there. With --json each entry is a line of JSON.
+
+Examples:
+  pwctl logs web --tail 100
+  pwctl logs web -f --since 10m")]
+pub(crate) struct Logs {
+    /// Name or id
+    vm: String,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// The newest N lines only [default: all]
+    #[arg(short = 'n', long, value_name = "N")]
+    tail: Option<u64>,
+    /// Only what was printed since then: 10m or 2h ago, or a time such as 2026-11-22T09:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Since>,
+}
+
+/// When a log begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    At(Timestamp),
+    Ago(SignedDuration),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(Since::At(time));
+    }
+    match text.parse::<SignedDuration>() {
+        Ok(ago) if !ago.is_negative() => Ok(Since::Ago(ago)),
+        Ok(_) | Err(_) => {
+            Err("write how long ago, such as 10m or 2h, or a time such as 2026-11-22T09:00:00Z".into())
+        }
+    }
+}
+
+impl Since {
+    fn time(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+impl Logs {
+    pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let query = LogQuery {
+            follow: self.follow,
+            tail: self.tail,
+            since: self.since.map(|since| since.time(Timestamp::now()).to_string()),
+        };
+        let records = connect(global)?.vm_logs(&self.vm, &query).await?;
+        let mut records = records.ready_chunks(TOGETHER);
+        while let Some(together) = records.next().await {
+            match print(&together, output) {
+                Ok(()) => {}
+                // A reader such as head that has seen enough is no failure.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(source) => return Err(Failure::Output { source }),
+            }
+            for record in together {
+                is_readable(record?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_readable(record: LogRecord) -> Result<(), Failure> {
+    match record.kind.as_str() {
+        "failed" => Err(Failure::LogBroken {
+            message: record.message.unwrap_or_default(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn print(records: &[Result<LogRecord, ClientError>], output: &Output) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for record in records.iter().flatten() {
+        if output.is_json() {
+            serde_json::to_writer(&mut out, record)?;
+            out.write_all(b"\n")?;
+            continue;
+        }
+        match (record.kind.as_str(), record.bytes()) {
+            ("line", Some(mut line)) => {
+                line.push(b'\n');
+                match record.stream.as_deref() {
+                    Some("stderr") => {
+                        out.flush()?;
+                        io::stderr().lock().write_all(&line)?;
+                    }
+                    Some(_) | None => out.write_all(&line)?,
+                }
+            }
+            ("gap", _) => {
+                out.flush()?;
+                output.remark(&gap(record.lost_bytes));
+            }
+            (_, _) => {}
+        }
+    }
+    out.flush()
+}
+
+fn gap(bytes: Option<u64>) -> String {
+    match bytes {
+        Some(bytes) => format!("{bytes} bytes of the log are lost here"),
+        None => "a part of the log is lost here".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_is_a_time_or_a_while_ago() {
+        let now: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("10m", "2026-11-22T08:50:00Z"),
+            ("90s", "2026-11-22T08:58:30Z"),
+            ("2h30m", "2026-11-22T06:30:00Z"),
+            ("2026-11-21T00:00:00+01:00", "2026-11-20T23:00:00Z"),
+        ] {
+            assert_eq!(since(text).unwrap().time(now).to_string(), expected, "{text}");
+        }
+        for bad in ["", "yesterday", "-10m", "10"] {
+            assert!(since(bad).is_err(), "{bad}");
+        }
+    }
+}
