@@ -168,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn the_lists_are_documented() {
+        let page = include_str!("../../../../docs/guest.md");
+        for word in TALKATIVE.into_iter().chain(CHATTER) {
+            let shown = page.contains(&format!("`{word}`")) || word == "-il" || word == "-li";
+            assert!(shown, "docs/guest.md says nothing of {word}");
+        }
+    }
+
+    #[test]
     fn what_is_asked_and_what_the_image_says_goes_along() {
         let cmd = words("serve");
         let image = ImageCommand {
