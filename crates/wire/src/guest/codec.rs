@@ -11,6 +11,9 @@ const HEADER: usize = 12;
 /// make a reader wait longer behind a damaged length.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 
+/// What an idle reader holds at most, bytes: enough for the frames of a guest that has nothing to say.
+const KEPT: usize = 8 * 1024;
+
 /// A frame whose payload is longer than [`MAX_PAYLOAD`] bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a guest frame of {0} bytes is longer than the {MAX_PAYLOAD} that the other side reads")]
@@ -92,7 +95,10 @@ impl<F: Frame> Decoder<F> {
     pub fn next_frame(&mut self) -> Option<Result<F, FrameError>> {
         loop {
             match self.step() {
-                Step::Wait => return None,
+                Step::Wait => {
+                    self.give_back();
+                    return None;
+                }
                 Step::Skip(count) => {
                     self.buffer.drain(..count);
                     self.skipped += count as u64;
@@ -107,6 +113,13 @@ impl<F: Frame> Decoder<F> {
                     }
                 }
             }
+        }
+    }
+
+    /// A long frame is rare, and there is a decoder for each guest of a host.
+    fn give_back(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT {
+            self.buffer = Vec::new();
         }
     }
 
@@ -150,7 +163,7 @@ impl<F: Frame> Decoder<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::HostFrame;
+    use crate::guest::{GuestFrame, HostFrame};
 
     fn ping(n: u64) -> Vec<u8> {
         Encoder.encode(&HostFrame::Ping { n }).unwrap()
@@ -210,6 +223,19 @@ mod tests {
         decoder.push(&ping(1));
         assert_eq!(read_all(&mut decoder), [HostFrame::Ping { n: 1 }]);
         assert_eq!(decoder.skipped(), 0);
+    }
+
+    #[test]
+    fn an_idle_reader_holds_next_to_nothing() {
+        let long = GuestFrame::Failed {
+            code: "long".to_owned(),
+            message: "x".repeat(200_000),
+        };
+        let mut decoder = Decoder::<GuestFrame>::default();
+        decoder.push(&Encoder.encode(&long).unwrap());
+        assert_eq!(decoder.next_frame().unwrap().unwrap(), long);
+        assert!(decoder.next_frame().is_none());
+        assert!(decoder.buffer.capacity() <= KEPT);
     }
 
     #[test]
