@@ -181,7 +181,8 @@ fn closing_ends_a_program_and_killing_ends_one_that_does_not_listen() {
     assert_eq!(stream.end(), End::Program(ProgramEnd::Killed(9)));
     wait_gone(&stream.text());
 
-    let mut stream = shell("sleep 1000 & echo $!; wait");
+    // One of the group that does not listen either.
+    let mut stream = shell("(trap '' HUP; sh -c 'echo $PPID'; exec sleep 1000) & wait");
     stream.until("a pid", |stream| stream.text().ends_with('\n'));
     let child = stream.text();
     stream.hang_up();
