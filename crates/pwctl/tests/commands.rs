@@ -1,6 +1,7 @@
 //! The program against a real server.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
 mod cloud;
 /// The scripted VM that the server's tests know too.

@@ -166,10 +166,10 @@ async fn until(reader: &mut StreamReader, text: &str) -> String {
 }
 
 fn problem(error: ClientError) -> (u16, String) {
-    match error {
-        ClientError::Problem(problem) => (problem.status, problem.code),
-        other => panic!("{other:?}"),
-    }
+    let ClientError::Problem(problem) = error else {
+        panic!("{error:?}")
+    };
+    (problem.status, problem.code)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,7 +74,7 @@ impl Unpacker<'_> {
         }
         if kind.is_hard_link() {
             let target = entry.link_name().map_err(Unpacking::Archive)?.unwrap_or_default();
-            let target = self.inside(&target)?.ok_or_else(|| Unpacking::Outside(named))?;
+            let target = self.inside(&target)?.ok_or(Unpacking::Outside(named))?;
             let linked = make_way(&path).and_then(|()| fs::hard_link(target, &path));
             linked.map_err(written)?;
         } else if !kind.is_block_special() && !kind.is_character_special() && !kind.is_fifo() {

@@ -159,7 +159,7 @@ async fn answer(mut far: Far, request: StreamRequest, root: String) {
                 match far.next().await {
                     Input::Data(bytes) if interactive => far.print(Lane::Stdout, &bytes).await,
                     Input::Close => return,
-                    _ => {}
+                    Input::Data(_) | Input::End | Input::Resize(_) | Input::Signal(_) | Input::Credit(_) => {}
                 }
             }
         }
@@ -179,7 +179,7 @@ async fn run(mut far: Far, exec: Exec) {
                     }
                     Input::End => break,
                     Input::Close => return,
-                    _ => {}
+                    Input::Resize(_) | Input::Signal(_) | Input::Credit(_) => {}
                 }
             }
             far.end(exited(0));
@@ -198,7 +198,9 @@ async fn run(mut far: Far, exec: Exec) {
                         }
                     }
                     Input::Signal(2) => return far.end(End::Program(ProgramEnd::Killed(2))),
-                    other => far.print(Lane::Stdout, format!("{other:?}\n").as_bytes()).await,
+                    Input::Resize(_) | Input::Signal(_) | Input::Credit(_) => {
+                        far.print(Lane::Stdout, format!("{input:?}\n").as_bytes()).await;
+                    }
                 }
             }
             far.end(exited(0));
@@ -274,7 +276,7 @@ async fn write(mut far: Far, path: &str) {
             }
             Input::Close => return,
             Input::End => break,
-            _ => {}
+            Input::Resize(_) | Input::Signal(_) | Input::Credit(_) => {}
         }
     }
     let kept = std::path::Path::new(path).join(".archive");
