@@ -43,4 +43,6 @@ pub struct KernelFiles {
     pub vmlinux: PathBuf,
     /// An uncompressed cpio archive.
     pub initramfs: PathBuf,
+    /// A disk with all modules of this kernel, EROFS, shared by every VM; without it guests have those of the initramfs.
+    pub modules: Option<PathBuf>,
 }

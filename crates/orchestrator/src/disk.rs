@@ -95,6 +95,26 @@ pub fn make(templates: &Path, path: &Path, size: ByteSize) -> Result<(), DiskErr
     })
 }
 
+/// Lets a disk be at least this large: more is asked of it than when it was made. It is never made smaller, and what is
+/// added is a hole. The guest lets its filesystem follow.
+///
+/// # Errors
+/// The disk cannot be changed.
+pub(crate) fn grow(path: &Path, size: ByteSize) -> Result<(), DiskError> {
+    let extend = || -> io::Result<()> {
+        let disk = OpenOptions::new().write(true).open(path)?;
+        if disk.metadata()?.len() < size.bytes() {
+            disk.set_len(size.bytes())?;
+            disk.sync_all()?;
+        }
+        Ok(())
+    };
+    extend().map_err(|source| DiskError::Copy {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// The template of this size. It is made beside `disk`, where nobody else makes one, and published whole; of two
 /// made at once the later takes the place of its equal.
 fn template(templates: &Path, disk: &Path, size: ByteSize) -> Result<PathBuf, DiskError> {
@@ -218,6 +238,20 @@ mod tests {
         assert!(run("e2fsck", "-fn").status.success());
         let features = String::from_utf8(run("dumpe2fs", "-h").stdout).unwrap();
         assert!(features.contains("has_journal"), "{features}");
+    }
+
+    #[test]
+    fn a_disk_becomes_larger_and_never_smaller() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = directory.path().join("upper.ext4");
+        make(&directory.path().join("templates"), &disk, SMALLEST).unwrap();
+        let before = fs::metadata(&disk).unwrap().blocks();
+        for (asked, expected) in [(4096, 4096), (64, 4096), (4096, 4096)] {
+            grow(&disk, ByteSize::from_mib(asked)).unwrap();
+            assert_eq!(fs::metadata(&disk).unwrap().len(), expected << 20);
+        }
+        assert_eq!(fs::metadata(&disk).unwrap().blocks(), before, "it stays thin");
+        assert!(grow(&directory.path().join("absent"), SMALLEST).is_err());
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
     let verdict = driver.probe().await?;
     tracing::info!(vmm = verdict.vmm, accelerator = ?verdict.accelerator, "{}", verdict.why);
     make_directory(&settings.state)?;
-    // The VM's own disk is one of those that the driver can attach.
-    let max_disks = driver.capabilities().abilities.max_disks.saturating_sub(1);
+    // The VM's own disk and that of the kernel's modules are among those that the driver can attach.
+    let max_disks = driver.capabilities().abilities.max_disks.saturating_sub(2);
     let images = Images::open(image::Config {
         max_disks,
         insecure_registries: settings.insecure_registries.clone(),
@@ -81,12 +81,13 @@ pub(crate) fn network(settings: &Settings) -> NetworkConfig {
     }
 }
 
-/// The guests' kernel and initramfs, where they are.
+/// The guests' kernel, initramfs and modules, where they are.
 pub(crate) fn bundle(settings: &Settings) -> Option<KernelFiles> {
     bundle_places(settings).into_iter().find_map(|directory| {
         let files = KernelFiles {
             vmlinux: directory.join("vmlinux"),
             initramfs: directory.join("initramfs.cpio"),
+            modules: Some(directory.join("modules.erofs")).filter(|disk| disk.is_file()),
         };
         (files.vmlinux.is_file() && files.initramfs.is_file()).then_some(files)
     })

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use wire::guest::{
-    Config, Decoder, Encoder, GuestFrame, GuestHello, HostFrame, HostHello, PROTOCOL, TooLong, agree,
+    Config, Decoder, Encoder, GuestFrame, GuestHello, HostFrame, HostHello, PROTOCOL, Seed, TooLong, agree,
 };
 
 use super::keeper::Keeper;
@@ -23,6 +23,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Until a greeting that was not answered is said again. Too short fills the port of a guest that boots slowly.
 const FIRST_PATIENCE: Duration = Duration::from_millis(300);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a guest hears what time it is: a clock that stopped or was set is right after three of these.
+const TIME_EVERY: Duration = Duration::from_secs(10);
+
+/// The first protocol in which the time is said by itself.
+const TIME_SINCE: u32 = 2;
 
 /// The longest sentence of a guest that is passed on, bytes.
 const LONGEST_SENTENCE: usize = 1000;
@@ -48,6 +54,8 @@ struct Connection {
     heard: bool,
     /// The guest said hello: what it says of streams and its log is of this connection.
     greeted: bool,
+    /// When the time is said next; never to a guest that does not understand it.
+    time_due: Option<Instant>,
 }
 
 /// Why one connection ended.
@@ -122,6 +130,10 @@ impl Talk {
                         connection.say(&held)?;
                     }
                 }
+                () = at(connection.time_due), if idle => {
+                    connection.say(&HostFrame::Time { unix_ns: unix_ns() })?;
+                    connection.time_due = Some(Instant::now() + TIME_EVERY);
+                }
                 // A guest that is up may have answered while its kernel still held the port for disconnected, and
                 // the answer was lost. One that is still booting reads the greeting once more, which changes nothing.
                 () = sleep(patience), if idle && !connection.heard => {
@@ -133,12 +145,13 @@ impl Talk {
     }
 
     fn greeting(&self) -> Result<Vec<u8>, TalkError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut seed = Seed([0; 32]);
+        let seeded = getrandom::fill(&mut seed.0);
         let hello = HostHello {
             protocol_min: PROTOCOL.0,
             protocol_max: PROTOCOL.1,
-            host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap_or_default(),
-            seed: None,
+            host_time_unix_ns: unix_ns(),
+            seed: seeded.is_ok().then_some(seed),
         };
         let mut bytes = Encoder.encode(&HostFrame::Hello(hello))?;
         bytes.extend(Encoder.encode(&HostFrame::Config(Box::new(self.config.clone())))?);
@@ -161,6 +174,8 @@ impl Talk {
         match frame {
             GuestFrame::Hello(hello) => {
                 connection.greeted = true;
+                let understands = agree(hello.protocol_min, hello.protocol_max) >= Some(TIME_SINCE);
+                connection.time_due = understands.then(Instant::now);
                 self.greeted(&hello);
             }
             GuestFrame::Stage { name, at } => {
@@ -224,6 +239,7 @@ impl Connection {
             streams: Streams::new(),
             heard: false,
             greeted: false,
+            time_due: None,
         }
     }
 
@@ -239,6 +255,12 @@ impl Connection {
             self.outgoing = Vec::new();
         }
     }
+}
+
+/// The host's wall clock, nanoseconds since 1970.
+fn unix_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or_default()
 }
 
 async fn at(due: Option<Instant>) {

@@ -1,5 +1,7 @@
 //! What a VM's machine is made of: its image, its disk, and the words its driver gets.
 
+use std::path::Path;
+
 use driver::{Disk, Kernel, MachineSpec, Nic};
 use image::{Image, PullEvent};
 use model::{Digest, ImageRef, MacAddr, Stage};
@@ -8,6 +10,7 @@ use super::{StepError, VmTask};
 use crate::disk;
 
 pub(super) const UPPER_SERIAL: &str = "pw-upper";
+pub(super) const MODULES_SERIAL: &str = "pw-modules";
 
 impl VmTask {
     /// Resolves and pulls the image, once per root file system; later boots take the digest from the cache. A VM
@@ -97,10 +100,19 @@ impl VmTask {
                 read_only: true,
             };
             disks.extend(image.disks.iter().enumerate().map(read_only));
+            let (upper, size) = (self.upper_disk(), body.disk);
+            tokio::task::spawn_blocking(move || disk::grow(&upper, size)).await??;
             disks.push(Disk {
                 path: self.upper_disk(),
                 serial: UPPER_SERIAL.to_owned(),
                 read_only: false,
+            });
+        }
+        if let Some(path) = self.modules_disk() {
+            disks.push(Disk {
+                path: path.to_owned(),
+                serial: MODULES_SERIAL.to_owned(),
+                read_only: true,
             });
         }
         let nic = match self.host.lease(self.id()).filter(|_| needs.tap) {
@@ -133,6 +145,13 @@ impl VmTask {
             console: body.options.console,
             owner: 0,
         })
+    }
+
+    /// The disk with the kernel's modules, for a driver that boots our kernel.
+    pub(super) fn modules_disk(&self) -> Option<&Path> {
+        let kernel = self.host.config.kernel.as_ref();
+        let needed = self.host.driver.capabilities().needs.kernel;
+        kernel.filter(|_| needed)?.modules.as_deref()
     }
 
     fn upper_disk(&self) -> std::path::PathBuf {

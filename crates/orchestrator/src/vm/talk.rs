@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use wire::guest;
 
 use super::command::{self, ImageCommand};
-use super::machine::{UPPER_SERIAL, image_serial};
+use super::machine::{MODULES_SERIAL, UPPER_SERIAL, image_serial};
 use super::{StepError, VmTask};
 use crate::guest::{GuestLink, GuestState};
 
@@ -58,7 +58,7 @@ impl VmTask {
             user: image.config.user.unwrap_or_default(),
             env: image.config.env,
             working_dir: image.config.working_dir.unwrap_or_default(),
-            volumes: Vec::new(),
+            volumes: image.config.volumes,
         });
         let network = self.host.lease(self.id()).map(|address| guest::Network {
             address,
@@ -97,7 +97,9 @@ impl VmTask {
                     .map(|index| guest::Disk::Serial(image_serial(index)))
                     .collect(),
                 upper: guest::Disk::Serial(UPPER_SERIAL.to_owned()),
-                modules: None,
+                modules: self
+                    .modules_disk()
+                    .map(|_| guest::Disk::Serial(MODULES_SERIAL.to_owned())),
             },
             service,
         })
