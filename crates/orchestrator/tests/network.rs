@@ -55,6 +55,14 @@ fn vms_reach_the_outside_and_nobody_else() {
         let (outer, inner, other) = (outside.serves(), first.serves(), second.serves());
         let host = serve();
 
+        let known = run("ip neigh show nud permanent");
+        for (address, mac) in [(FIRST, "06:70:ac:1e:00:03"), (SECOND, "06:70:ac:1e:00:04")] {
+            let entry = format!("{address} dev pwbr0 lladdr {mac} PERMANENT");
+            assert!(
+                known.contains(&entry),
+                "the host would have to ask for {address}: {known}"
+            );
+        }
         assert_eq!(
             first.connects(OUTSIDE, outer).as_deref(),
             Some("192.0.2.2"),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use model::MacAddr;
+
 use super::HandsError;
 
 /// One thing to do, or to look up, on the host's network.
@@ -29,6 +31,22 @@ pub enum Request {
         bridge: String,
         /// What it is for, readable with `ip link`.
         alias: String,
+    },
+    /// That the host knows which hardware address an address behind the bridge has, and need not ask.
+    EnsureNeighbour {
+        /// The bridge.
+        bridge: String,
+        /// The address.
+        address: Ipv4Addr,
+        /// Its hardware address.
+        mac: MacAddr,
+    },
+    /// That the host remembers nothing of an address behind the bridge.
+    RemoveNeighbour {
+        /// The bridge; one that is gone has taken its neighbours along.
+        bridge: String,
+        /// The address.
+        address: Ipv4Addr,
     },
     /// That an interface is gone.
     RemoveLink {

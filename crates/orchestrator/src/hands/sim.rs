@@ -1,7 +1,10 @@
 //! A host's network in memory, for tests without root.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
+
+use model::MacAddr;
 
 use super::{Drops, Family, Hands, HandsError, Link, LinkKind, Reply, Request, Route, Table};
 
@@ -15,6 +18,7 @@ struct Host {
     routes: Vec<Route>,
     tables: BTreeMap<String, String>,
     senders: BTreeSet<String>,
+    neighbours: BTreeMap<Ipv4Addr, MacAddr>,
     forwarding: bool,
     drops: Drops,
     admitted: Option<String>,
@@ -71,10 +75,15 @@ impl SimHands {
                 .iter()
                 .map(|bridge| format!("rules that admit {bridge}"));
             let senders = host.senders.iter().map(|sender| format!("sender {sender}"));
+            let neighbours = host
+                .neighbours
+                .keys()
+                .map(|address| format!("neighbour {address}"));
             let forwarding = host.forwarding.then(|| "forwarding".to_owned());
             links
                 .chain(tables)
                 .chain(senders)
+                .chain(neighbours)
                 .chain(admitted)
                 .chain(forwarding)
                 .collect()
@@ -123,7 +132,14 @@ impl Host {
                 }
                 self.add(name, LinkKind::Tun, Some(bridge), Some(alias));
             }
-            Request::RemoveLink { name } => drop(self.links.remove(&name)),
+            Request::EnsureNeighbour { bridge, address, mac } => {
+                if !self.links.contains_key(&bridge) {
+                    return Err(HandsError::NoLink(bridge));
+                }
+                self.neighbours.insert(address, mac);
+            }
+            Request::RemoveNeighbour { address, .. } => drop(self.neighbours.remove(&address)),
+            Request::RemoveLink { name } => self.remove(&name),
             Request::ApplyRuleset { text } => self.apply(text),
             Request::DeleteTable(table) => {
                 self.tables.remove(&table.to_string());
@@ -135,6 +151,17 @@ impl Host {
             Request::ExpelBridge { .. } => self.admitted = None,
         }
         Ok(Reply::Done)
+    }
+
+    /// A bridge takes what is known of the addresses behind it along.
+    fn remove(&mut self, name: &str) {
+        if self
+            .links
+            .remove(name)
+            .is_some_and(|link| link.kind == LinkKind::Bridge)
+        {
+            self.neighbours.clear();
+        }
     }
 
     fn add(&mut self, name: String, kind: LinkKind, bridge: Option<String>, alias: Option<String>) {

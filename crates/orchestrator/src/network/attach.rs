@@ -1,4 +1,5 @@
-//! A VM's way in: its TAP, and the rules that hold it to its own MAC and address.
+//! A VM's way in: its TAP, the rules that hold it to its own MAC and address, and the host's knowledge of the two: one
+//! that asked for the address while the guest was booting may hold it for absent when the guest is up.
 
 use std::net::Ipv4Addr;
 
@@ -59,7 +60,13 @@ impl Network {
             bridge: self.config.bridge.clone(),
             alias: taps::alias(sender),
         };
-        self.perform("make a TAP", ensure).await
+        self.perform("make a TAP", ensure).await?;
+        let neighbour = Request::EnsureNeighbour {
+            bridge: self.config.bridge.clone(),
+            address: sender.address,
+            mac: sender.mac,
+        };
+        self.perform("name a neighbour", neighbour).await
     }
 
     /// Removes the TAP of the VM with this address, and its rules.
@@ -82,9 +89,15 @@ impl Network {
         self.release(&mut rules, &sender).await
     }
 
-    /// The TAP first: rules without a TAP let nobody through, a TAP without rules would.
+    /// The TAP before its rules: rules without a TAP let nobody through, a TAP without rules would. What the host knows
+    /// of it goes first, as only the TAP tells that there is something to release.
     async fn release(&self, rules: &mut Rules, sender: &Sender) -> Result<(), NetworkError> {
         rules.listing = None;
+        let neighbour = Request::RemoveNeighbour {
+            bridge: self.config.bridge.clone(),
+            address: sender.address,
+        };
+        self.perform("forget a neighbour", neighbour).await?;
         self.perform(
             "remove a TAP",
             Request::RemoveLink {

@@ -178,7 +178,12 @@ pub(crate) fn picture() -> String {
     let links = run("ip -o link");
     let names = links.lines().filter_map(|line| line.split(": ").nth(1));
     picture.push_str(&names.collect::<Vec<_>>().join(" "));
-    for command in ["nft -s list ruleset", "iptables-nft-save", "iptables-legacy-save"] {
+    for command in [
+        "ip neigh show nud permanent",
+        "nft -s list ruleset",
+        "iptables-nft-save",
+        "iptables-legacy-save",
+    ] {
         let text = run(command);
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let lines = lines.map(|line| line.split(" [").next().unwrap_or_default());

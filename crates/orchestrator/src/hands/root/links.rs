@@ -17,8 +17,8 @@ use crate::hands::{HandsError, Link, LinkKind, Route};
 const LOCAL_TABLE: u8 = 255;
 
 /// A netlink socket that lives as long as this value.
-struct Socket {
-    handle: Handle,
+pub(super) struct Socket {
+    pub(super) handle: Handle,
     connection: tokio::task::JoinHandle<()>,
 }
 
@@ -28,7 +28,7 @@ impl Drop for Socket {
     }
 }
 
-fn open() -> Result<Socket, HandsError> {
+pub(super) fn open() -> Result<Socket, HandsError> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(HandsError::Socket)?;
     Ok(Socket {
         handle,
@@ -36,7 +36,7 @@ fn open() -> Result<Socket, HandsError> {
     })
 }
 
-fn refused(operation: &'static str, subject: &str) -> impl FnOnce(rtnetlink::Error) -> HandsError {
+pub(super) fn refused(operation: &'static str, subject: &str) -> impl FnOnce(rtnetlink::Error) -> HandsError {
     let subject = subject.to_owned();
     move |source| HandsError::Netlink {
         operation,
@@ -112,7 +112,7 @@ fn name_of(message: &LinkMessage) -> Option<String> {
     })
 }
 
-async fn find(socket: &Socket, name: &str) -> Result<Option<u32>, HandsError> {
+pub(super) async fn find(socket: &Socket, name: &str) -> Result<Option<u32>, HandsError> {
     let messages = dump(socket).await?;
     Ok(messages
         .iter()
@@ -120,7 +120,7 @@ async fn find(socket: &Socket, name: &str) -> Result<Option<u32>, HandsError> {
         .map(|link| link.header.index))
 }
 
-async fn index(socket: &Socket, name: &str) -> Result<u32, HandsError> {
+pub(super) async fn index(socket: &Socket, name: &str) -> Result<u32, HandsError> {
     find(socket, name)
         .await?
         .ok_or_else(|| HandsError::NoLink(name.to_owned()))

@@ -2,6 +2,7 @@
 
 mod iptables;
 mod links;
+mod neighbours;
 mod nft;
 mod program;
 mod setting;
@@ -29,6 +30,10 @@ impl Hands for RootHands {
                 links::ensure_bridge(&name, gateway, bits).await?
             }
             Request::EnsureTap { name, bridge, alias } => tap::ensure(&name, &bridge, &alias).await?,
+            Request::EnsureNeighbour { bridge, address, mac } => {
+                neighbours::ensure(&bridge, address, mac).await?
+            }
+            Request::RemoveNeighbour { bridge, address } => neighbours::remove(&bridge, address).await?,
             Request::RemoveLink { name } => links::remove(&name).await?,
             Request::ApplyRuleset { text } => nft::apply(&text).await?,
             Request::DeleteTable(table) => nft::delete(&table).await?,
