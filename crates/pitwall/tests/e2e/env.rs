@@ -194,13 +194,16 @@ impl Host {
         });
     }
 
+    /// `pwctl`, to be run.
+    pub(crate) fn pwctl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(&sibling("pwctl"));
+        command.args(arguments);
+        command
+    }
+
     /// `pwctl` with what it printed.
     pub(crate) fn pwctl(&self, arguments: &[&str]) -> Output {
-        self.command(&sibling("pwctl"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.pwctl_command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
     /// `pwctl` that must succeed; gives its standard output.
@@ -436,10 +439,19 @@ pub(crate) fn bundle() -> PathBuf {
 
 /// The reference of the small Debian image.
 pub(crate) fn debian() -> String {
-    let layout = target().join("images/debian");
+    layout("debian", "make image")
+}
+
+/// That of the one with the commands of an init.
+pub(crate) fn debian_with(init: &str) -> String {
+    layout(&format!("debian-{init}"), &format!("scripts/debian-image {init}"))
+}
+
+fn layout(name: &str, how: &str) -> String {
+    let layout = target().join("images").join(name);
     assert!(
         layout.join("index.json").exists(),
-        "there is no Debian image; make it with: make image"
+        "there is no image {name}; make it with: {how}"
     );
     format!("oci:{}:latest", layout.display())
 }

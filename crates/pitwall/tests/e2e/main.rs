@@ -17,6 +17,7 @@ mod errors;
 mod images;
 mod isolation;
 mod lifecycle;
+mod power;
 mod registry;
 mod restored;
 mod writes;

@@ -1,0 +1,79 @@
+//! Power from inside a VM: every usual command of every usual init, and none of them.
+
+use std::time::Duration;
+
+use crate::env::{Host, PATIENCE, debian, debian_with, field, text, until};
+
+/// What a person sees of a VM that restarts: another boot of the kernel under the same address and with the same disk.
+#[test]
+fn an_image_without_an_init_can_be_rebooted_and_powered_off() {
+    let host = Host::up();
+    host.create_debian("one");
+    let before = host.get("one");
+    host.ssh_ok("one", "echo kept > /root/file; sync");
+    for command in ["reboot", "reboot -f", "shutdown -r now"] {
+        reboots(&host, "one", command);
+    }
+    assert_eq!(host.ssh_ok("one", "cat /root/file"), "kept\n");
+    let after = host.wait_for_status("one", "RUNNING");
+    for same in ["address", "host_key"] {
+        assert_eq!(field(&before, same), field(&after, same));
+    }
+    assert_eq!(before["generation"], after["generation"], "nothing else is asked");
+
+    powers_off(&host, "one", "poweroff");
+    assert_eq!(host.links(), ["pwbr0"], "one that is off has no way in");
+    host.pwctl_ok(&["start", "one"]);
+    assert_eq!(host.ssh_ok("one", "cat /root/file"), "kept\n");
+    host.pwctl_ok(&["rm", "one"]);
+    host.assert_no_vm_left();
+}
+
+#[test]
+fn the_commands_of_systemd_work_without_systemd() {
+    let host = Host::up();
+    create(&host, "one", &debian_with("systemd"));
+    reboots(&host, "one", "systemctl reboot");
+    powers_off(&host, "one", "shutdown -h now");
+}
+
+#[test]
+fn the_commands_of_sysvinit_work_without_sysvinit() {
+    let host = Host::up();
+    create(&host, "one", &debian_with("sysvinit"));
+    reboots(&host, "one", "shutdown -r now");
+    powers_off(&host, "one", "init 0");
+}
+
+fn create(host: &Host, name: &str, image: &str) {
+    host.pwctl_ok(&[
+        "create", name, "--image", image, "--memory", "256M", "--disk", "512M",
+    ]);
+}
+
+fn boot_id(host: &Host, vm: &str) -> Option<String> {
+    let answer = host.ssh(vm, "cat /proc/sys/kernel/random/boot_id");
+    answer.status.success().then(|| text(&answer))
+}
+
+fn reboots(host: &Host, vm: &str, command: &str) {
+    let before = boot_id(host, vm).unwrap();
+    // The connection may end before the command is answered.
+    let _ = host.ssh(vm, command);
+    until(&format!("{vm} boots again after {command:?}"), PATIENCE, || {
+        boot_id(host, vm).filter(|now| *now != before)
+    });
+}
+
+fn powers_off(host: &Host, vm: &str, command: &str) {
+    let _ = host.ssh(vm, command);
+    let off = host.wait_for_status(vm, "STOPPED");
+    // It stays so: what is asked is off too, and the host has done with that.
+    let settled = until("the host has settled it", Duration::from_secs(30), || {
+        let seen = host.get(vm);
+        (seen["generation"] == seen["settled_generation"]).then_some(seen)
+    });
+    assert_eq!(field(&settled, "status"), "STOPPED", "{off}");
+    assert_eq!(field(&settled, "power"), "off");
+    assert_eq!(host.vmms(), Vec::<i32>::new());
+}
