@@ -10,10 +10,13 @@
 //! - Each direction holds one message at a time. A side that takes nothing stops the other: by TCP towards the client,
 //!   by credit towards the VM.
 //! - The end is the last message to the client, then the WebSocket is closed in order.
-//! - A client that is silent for [`SILENCE_LIMIT`] has gone, and its program is told. One that is held up by us (the VM
-//!   takes no input), or that lets us wait (it takes no output), cannot answer pings and gets [`HELD_LIMIT`].
+//! - A client that is silent for [`SILENCE_LIMIT`] has gone, and its program is told. One that does not read may still
+//!   speak. One that we do not read, since the VM takes no input, cannot be heard and gets [`HELD_LIMIT`].
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod pulse;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use api::frame::{self, Input, MAX_MESSAGE, Output, SUBPROTOCOL};
@@ -29,17 +32,12 @@ use model::{Problem, ProblemCode, ProgramEnd};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use self::pulse::{HELD_LIMIT, Pulse, SILENCE_LIMIT};
 use crate::refusal::Refusal;
 use crate::router::{App, Closing, closed};
 
 /// How often the client is asked whether it is there. Well below the idle limits of proxies, commonly 60 s.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// How long a client may be silent: two pings, and some time for the network.
-const SILENCE_LIMIT: Duration = Duration::from_secs(50);
-/// The same while one side waits for the other. A person who reads a pager is not gone after a minute.
-const HELD_LIMIT: Duration = Duration::from_secs(15 * 60);
-/// How often that is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a client may take to answer when it was cut off; less than a closing server gives its connections.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 /// The greatest signal number of Linux.
@@ -116,7 +114,7 @@ where
     } = stream;
     let pulse = Pulse::new();
     let goodbye = tokio::select! {
-        goodbye = outward(&mut reader, &mut sink, &pulse) => goodbye,
+        goodbye = outward(&mut reader, &mut sink) => goodbye,
         goodbye = inward(&mut messages, &mut writer, &pulse) => goodbye,
         () = pulse.stopped() => Goodbye::Silent,
         () = closed(closing.clone()) => Goodbye::Closing,
@@ -171,11 +169,7 @@ impl Goodbye {
 }
 
 /// From the VM to the client.
-async fn outward<S: Sink<Message> + Unpin>(
-    reader: &mut StreamReader,
-    sink: &mut S,
-    pulse: &Pulse,
-) -> Goodbye {
+async fn outward<S: Sink<Message> + Unpin>(reader: &mut StreamReader, sink: &mut S) -> Goodbye {
     let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     loop {
         let output = tokio::select! {
@@ -187,7 +181,6 @@ async fn outward<S: Sink<Message> + Unpin>(
             Some(output) => Message::Binary(output.encode()),
             None => Message::Ping(axum::body::Bytes::new()),
         };
-        let _held = pulse.hold();
         if sink.send(message).await.is_err() {
             return Goodbye::Left;
         }
@@ -239,7 +232,7 @@ where
         };
         match input {
             Ok(Input::Data(bytes)) => {
-                let _held = pulse.hold();
+                let _held_up = pulse.hold_up();
                 // Where the stream has ended, the other direction says so.
                 let _ = writer.data(&bytes).await;
             }
@@ -251,62 +244,6 @@ where
             Ok(Input::Signal(number @ 1..=LAST_SIGNAL)) => writer.signal(number),
             Ok(Input::Signal(_)) => return Goodbye::Senseless("there is no such signal".to_owned()),
             Err(error) => return Goodbye::Senseless(error.to_string()),
-        }
-    }
-}
-
-/// When the client was heard last, and whether it could speak.
-struct Pulse(Mutex<Beat>);
-
-struct Beat {
-    heard: Instant,
-    held: u32,
-}
-
-impl Pulse {
-    fn new() -> Self {
-        Self(Mutex::new(Beat {
-            heard: Instant::now(),
-            held: 0,
-        }))
-    }
-
-    fn beat(&self) {
-        self.lock().heard = Instant::now();
-    }
-
-    /// While this is held, one side waits for the other.
-    fn hold(&self) -> Held<'_> {
-        self.lock().held += 1;
-        Held(self)
-    }
-
-    /// Returns once the client has gone.
-    async fn stopped(&self) {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let beat = self.lock();
-            let limit = if beat.held == 0 { SILENCE_LIMIT } else { HELD_LIMIT };
-            if beat.heard.elapsed() >= limit {
-                return;
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Beat> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Held<'a>(&'a Pulse);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let mut beat = self.0.lock();
-        beat.held -= 1;
-        if beat.held == 0 && beat.heard.elapsed() >= SILENCE_LIMIT {
-            // What the client said meanwhile is read from now on.
-            beat.heard = Instant::now();
         }
     }
 }
@@ -333,6 +270,3 @@ pub(crate) fn lost() -> Failure {
         message: "the way to the VM was lost".to_owned(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -81,6 +81,30 @@ async fn a_client_that_answers_pings_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_stays_while_it_speaks() {
+    let both = start();
+    for _ in 0..4 {
+        let bytes = vec![7; 60_000];
+        let lane = Lane::Stdout;
+        both.host
+            .writer
+            .put(control::stream::Output::Data { lane, bytes })
+            .unwrap();
+    }
+    // As pwctl does while a pager is not read.
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        both.to_relay
+            .send(Message::Pong(Default::default()))
+            .await
+            .unwrap();
+    }
+    assert!(!both.relay.is_finished());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    both.relay.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_is_held_up_gets_more_time() {
     let mut both = start();
     let started = Instant::now();
