@@ -13,23 +13,28 @@ pub(super) struct Archive {
 
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
+const CHARACTER_DEVICE: u32 = 0o020_000;
 
 impl Archive {
     pub(super) fn directory(&mut self, name: &str, mode: u32) {
-        self.entry(name, DIRECTORY | mode, &[]);
+        self.entry(name, DIRECTORY | mode, (0, 0), &[]);
     }
 
     pub(super) fn file(&mut self, name: &str, mode: u32, content: &[u8]) {
-        self.entry(name, REGULAR | mode, content);
+        self.entry(name, REGULAR | mode, (0, 0), content);
+    }
+
+    pub(super) fn device(&mut self, name: &str, mode: u32, major: u32, minor: u32) {
+        self.entry(name, CHARACTER_DEVICE | mode, (major, minor), &[]);
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, &[]);
+        self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.pad(512);
         self.bytes
     }
 
-    fn entry(&mut self, name: &str, mode: u32, content: &[u8]) {
+    fn entry(&mut self, name: &str, mode: u32, (major, minor): (u32, u32), content: &[u8]) {
         self.inode += 1;
         let links = 1;
         let (uid, gid, mtime, device, check) = (0, 0, 0, 0, 0);
@@ -37,7 +42,7 @@ impl Archive {
         let inode = self.inode;
         let header = format!(
             "070701{inode:08X}{mode:08X}{uid:08X}{gid:08X}{links:08X}{mtime:08X}{size:08X}\
-             {device:08X}{device:08X}{device:08X}{device:08X}{name_size:08X}{check:08X}"
+             {device:08X}{device:08X}{major:08X}{minor:08X}{name_size:08X}{check:08X}"
         );
         let _ = self.bytes.write_all(header.as_bytes());
         self.bytes.extend_from_slice(name.as_bytes());
@@ -73,6 +78,7 @@ mod tests {
         let mut archive = Archive::default();
         archive.directory("modules", 0o755);
         archive.file("modules/order", 0o644, b"always x.ko\n");
+        archive.device("null", 0o666, 1, 3);
         let listing = Command::new("cpio")
             .args(["-itv", "--quiet"])
             .stdin(Stdio::piped())
@@ -92,5 +98,6 @@ mod tests {
             text.contains("drwxr-xr-x") && text.contains("modules/order"),
             "{text}"
         );
+        assert!(text.contains("crw-rw-rw-") && text.contains("1,   3"), "{text}");
     }
 }

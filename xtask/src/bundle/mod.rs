@@ -153,6 +153,9 @@ fn initramfs(init: &[u8], modules: &[modules::Module]) -> Vec<u8> {
         .collect();
     let mut archive = cpio::Archive::default();
     archive.file("init", 0o755, init);
+    // Where there is no console, the kernel gives init no descriptors, and Rust's run-time opens this or gives up.
+    archive.directory("dev", 0o755);
+    archive.device("dev/null", 0o666, 1, 3);
     archive.directory("modules", 0o755);
     archive.file("modules/order", 0o644, order.as_bytes());
     for module in modules {
