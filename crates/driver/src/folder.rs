@@ -3,6 +3,7 @@
 //! ```text
 //!   <run-time directory>/<VM id>/
 //!       machine.json     the VMM's process, written before anybody relies on it
+//!       started.json     there once a VMM that is told what to run has been told
 //!       qmp.sock         its monitor, if it has one
 //!       ctl.sock         the control channel, if it is not in a jail
 //!       console.log      what the guest wrote; console.old holds what was cut off its head
@@ -78,6 +79,10 @@ impl Folder {
         self.path.join("machine.json")
     }
 
+    fn started_file(&self) -> PathBuf {
+        self.path.join("started.json")
+    }
+
     fn ending_file(&self) -> PathBuf {
         self.path.join("ended.json")
     }
@@ -134,6 +139,16 @@ impl Folder {
     /// None if there is none, or none that can be read.
     pub(crate) fn record(&self) -> Option<Record> {
         read(&self.record_file())
+    }
+
+    /// Remembers that the VMM was told all it is to run.
+    pub(crate) fn write_started(&self) -> Result<(), DriverError> {
+        self.write(&self.started_file(), &true)
+    }
+
+    /// Whether that is remembered.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started_file().exists()
     }
 
     /// Remembers that the guest went by itself, and what it wanted.

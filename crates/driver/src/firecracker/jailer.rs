@@ -36,6 +36,8 @@ pub fn arguments(spec: &MachineSpec, paths: &Paths<'_>, largest_file: u64) -> Ve
     pair("--resource-limit", format!("fsize={largest_file}").into());
     words.push("--".into());
     words.extend(["--api-sock".into(), Path::new("/").join(jail::API).into()]);
+    // Until it is told otherwise.
+    words.extend(["--level", "Warn"].map(OsString::from));
     words
 }
 

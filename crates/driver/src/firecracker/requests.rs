@@ -67,13 +67,10 @@ pub(super) fn check(spec: &MachineSpec) -> Result<&Kernel, SpecFault> {
 
 /// The requests that make this machine and start it, in order.
 pub fn requests(spec: &MachineSpec, kernel: &Kernel, setup: &Setup<'_>) -> Vec<Request> {
-    let mut list = vec![
-        put("/logger", json!({ "level": "Info", "show_level": true })),
-        put(
-            "/machine-config",
-            json!({ "vcpu_count": spec.cpus, "mem_size_mib": spec.memory.mib() }),
-        ),
-    ];
+    let mut list = vec![put(
+        "/machine-config",
+        json!({ "vcpu_count": spec.cpus, "mem_size_mib": spec.memory.mib() }),
+    )];
     list.extend(
         setup
             .cpu_template
@@ -95,6 +92,8 @@ pub fn requests(spec: &MachineSpec, kernel: &Kernel, setup: &Setup<'_>) -> Vec<R
             "/balloon",
             json!({ "amount_mib": 0, "deflate_on_oom": true, "stats_polling_interval_s": STATISTICS_INTERVAL }),
         ),
+        // Not before, or it would tell of each of these requests; how it ends it tells at this level only.
+        put("/logger", json!({ "level": "Info", "show_level": true })),
         put("/actions", json!({ "action_type": "InstanceStart" })),
     ]);
     list

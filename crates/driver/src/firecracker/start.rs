@@ -52,7 +52,10 @@ impl FirecrackerVmm {
                 said: console::vmm_tail(folder),
             },
             made = make(&jail, spec, kernel, &setup) => match made {
-                Ok(()) => return Ok(process),
+                Ok(()) => match folder.write_started() {
+                    Ok(()) => return Ok(process),
+                    Err(error) => error,
+                },
                 Err(source) => DriverError::Api { id: spec.id, source },
             },
         };
