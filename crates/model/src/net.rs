@@ -60,6 +60,11 @@ impl Subnet {
         bits >= self.network + 3 && bits < self.last()
     }
 
+    /// How far an address is from the subnet's first, its network address.
+    pub const fn offset(self, address: Ipv4Addr) -> u32 {
+        address.to_bits().wrapping_sub(self.network)
+    }
+
     /// Whether the two share an address.
     pub const fn overlaps(self, other_network: Ipv4Addr, other_bits: u8) -> bool {
         let shorter = if self.bits < other_bits {

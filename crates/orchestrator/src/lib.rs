@@ -41,6 +41,8 @@ pub use disk::{DiskError, SMALLEST as SMALLEST_DISK, make as make_disk};
 pub use log::LogLimits;
 pub use memory::{BootOutcome, FileError, Memory, Remembered, VmRecord};
 pub use service::{Orchestrator, Parts, StartError};
+/// Where guests listen for their host, for a driver whose channel has ports.
+pub use wire::guest::VSOCK_PORT as GUEST_PORT;
 
 use model::Feature;
 

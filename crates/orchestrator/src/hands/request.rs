@@ -31,6 +31,8 @@ pub enum Request {
         bridge: String,
         /// What it is for, readable with `ip link`.
         alias: String,
+        /// The user who may send and receive through it, besides root; whoever made it before is left.
+        owner: u32,
     },
     /// That the host knows which hardware address an address behind the bridge has, and need not ask.
     EnsureNeighbour {

@@ -126,7 +126,9 @@ impl Host {
                 return Ok(Reply::Flag(missing));
             }
             Request::EnsureBridge { name, .. } => self.add(name, LinkKind::Bridge, None, None),
-            Request::EnsureTap { name, bridge, alias } => {
+            Request::EnsureTap {
+                name, bridge, alias, ..
+            } => {
                 if !self.links.contains_key(&bridge) {
                     return Err(HandsError::NoLink(bridge));
                 }

@@ -59,6 +59,7 @@ impl Network {
             name,
             bridge: self.config.bridge.clone(),
             alias: taps::alias(sender),
+            owner: self.config.owner(sender.address),
         };
         self.perform("make a TAP", ensure).await?;
         let neighbour = Request::EnsureNeighbour {

@@ -19,6 +19,8 @@ pub struct NetworkConfig {
     pub resolvers: Vec<Ipv4Addr>,
     /// The name of our nftables tables.
     pub table: String,
+    /// The user number that stands for the subnet's network address; a VM's is as far above as its address.
+    pub first_owner: u32,
 }
 
 impl Default for NetworkConfig {
@@ -29,11 +31,21 @@ impl Default for NetworkConfig {
             outbound: None,
             resolvers: Vec::new(),
             table: "pitwall".to_owned(),
+            first_owner: Self::FIRST_OWNER,
         }
     }
 }
 
 impl NetworkConfig {
+    /// Above all users of people, of containers and of services that systemd invents, below the numbers that some
+    /// programs take for negative; there is room for a subnet of /8.
+    pub const FIRST_OWNER: u32 = 0x7000_0000;
+
+    /// The user and group that what belongs to the VM with this address belongs to.
+    pub(super) fn owner(&self, address: Ipv4Addr) -> u32 {
+        self.first_owner.wrapping_add(self.subnet.offset(address))
+    }
+
     pub(super) fn tables(&self) -> Vec<Table> {
         [Family::Ip, Family::Bridge]
             .map(|family| Table {

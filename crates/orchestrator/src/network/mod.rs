@@ -148,6 +148,11 @@ impl Network {
         self.config.subnet.gateway()
     }
 
+    /// The user and group, nobody else's on this host, of what belongs to the VM with this address.
+    pub fn owner(&self, address: Ipv4Addr) -> u32 {
+        self.config.owner(address)
+    }
+
     /// Where VMs get their addresses from.
     pub fn subnet(&self) -> Subnet {
         self.config.subnet

@@ -26,6 +26,7 @@ impl Network {
                     name,
                     bridge,
                     alias: taps::alias(&sender),
+                    owner: self.config.owner(sender.address),
                 };
                 self.perform("put a TAP back on the bridge", rejoin).await?;
             }

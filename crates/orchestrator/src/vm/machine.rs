@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use driver::{Disk, Kernel, MachineSpec, Nic};
+use driver::{Disk, DiskNames, Kernel, MachineSpec, Nic};
 use image::{Image, PullEvent};
 use model::{Digest, ImageRef, MacAddr, Stage};
+use wire::guest;
 
 use super::{StepError, VmTask};
 use crate::disk;
@@ -115,7 +116,8 @@ impl VmTask {
                 read_only: true,
             });
         }
-        let nic = match self.host.lease(self.id()).filter(|_| needs.tap) {
+        let address = self.host.lease(self.id());
+        let nic = match address.filter(|_| needs.tap) {
             Some(address) => {
                 let mac = MacAddr::for_vm(address);
                 Some(Nic {
@@ -143,7 +145,7 @@ impl VmTask {
             nic,
             kernel,
             console: body.options.console,
-            owner: 0,
+            owner: address.map_or(0, |address| self.host.network.owner(address)),
         })
     }
 
@@ -154,8 +156,26 @@ impl VmTask {
         kernel.filter(|_| needed)?.modules.as_deref()
     }
 
+    /// How the guest finds the disk at this place among those of its machine.
+    pub(super) fn disk_name(&self, place: usize, serial: String) -> guest::Disk {
+        name(
+            self.host.driver.capabilities().abilities.disk_names,
+            place,
+            serial,
+        )
+    }
+
     fn upper_disk(&self) -> std::path::PathBuf {
         self.host.memory.vm_folder(self.id()).join("upper.ext4")
+    }
+}
+
+/// The kernel calls virtio disks `vda`, `vdb` … in the order in which it finds them, and no machine has more than letters.
+fn name(names: DiskNames, place: usize, serial: String) -> guest::Disk {
+    let letter = u8::try_from(place).ok().and_then(|place| b'a'.checked_add(place));
+    match (names, letter) {
+        (DiskNames::Order, Some(letter)) => guest::Disk::Path(format!("/dev/vd{}", char::from(letter))),
+        (DiskNames::Order, None) | (DiskNames::Serial, _) => guest::Disk::Serial(serial),
     }
 }
 
@@ -197,4 +217,18 @@ fn stage(event: PullEvent) -> Option<Stage> {
         PullEvent::Ready { .. } => return None,
     };
     Some(stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_finds_its_disks_as_its_machine_names_them() {
+        let named = |names, place| name(names, place, image_serial(place)).to_string();
+        assert_eq!(named(DiskNames::Serial, 0), "serial:pw-root");
+        assert_eq!(named(DiskNames::Serial, 2), "serial:pw-layer-2");
+        assert_eq!(named(DiskNames::Order, 0), "/dev/vda");
+        assert_eq!(named(DiskNames::Order, 14), "/dev/vdo");
+    }
 }

@@ -92,14 +92,14 @@ impl VmTask {
             },
             image: defaults.unwrap_or_default(),
             disks: guest::Disks {
-                root: guest::Disk::Serial(image_serial(0)),
+                root: self.disk_name(0, image_serial(0)),
                 root_devices: (1..=layers)
-                    .map(|index| guest::Disk::Serial(image_serial(index)))
+                    .map(|index| self.disk_name(index, image_serial(index)))
                     .collect(),
-                upper: guest::Disk::Serial(UPPER_SERIAL.to_owned()),
+                upper: self.disk_name(layers + 1, UPPER_SERIAL.to_owned()),
                 modules: self
                     .modules_disk()
-                    .map(|_| guest::Disk::Serial(MODULES_SERIAL.to_owned())),
+                    .map(|_| self.disk_name(layers + 2, MODULES_SERIAL.to_owned())),
             },
             service,
         })

@@ -29,7 +29,12 @@ impl Hands for RootHands {
             Request::EnsureBridge { name, gateway, bits } => {
                 links::ensure_bridge(&name, gateway, bits).await?
             }
-            Request::EnsureTap { name, bridge, alias } => tap::ensure(&name, &bridge, &alias).await?,
+            Request::EnsureTap {
+                name,
+                bridge,
+                alias,
+                owner,
+            } => tap::ensure(&name, &bridge, &alias, owner).await?,
             Request::EnsureNeighbour { bridge, address, mac } => {
                 neighbours::ensure(&bridge, address, mac).await?
             }

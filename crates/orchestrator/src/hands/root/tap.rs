@@ -13,7 +13,7 @@ use crate::hands::{HandsError, LinkKind};
 
 /// Makes the TAP unless it is there, and whatever else is missing of it. It comes up last, when the bridge already
 /// holds it isolated.
-pub(super) async fn ensure(name: &str, bridge: &str, alias: &str) -> Result<(), HandsError> {
+pub(super) async fn ensure(name: &str, bridge: &str, alias: &str, owner: u32) -> Result<(), HandsError> {
     let existing = links::list().await?.into_iter().find(|link| link.name == name);
     let made = match existing {
         Some(link)
@@ -23,7 +23,7 @@ pub(super) async fn ensure(name: &str, bridge: &str, alias: &str) -> Result<(), 
         }
         Some(_) => return Err(HandsError::NotOurs(name.to_owned())),
         None => {
-            create(name)?;
+            create(name, owner)?;
             true
         }
     };
@@ -34,7 +34,7 @@ pub(super) async fn ensure(name: &str, bridge: &str, alias: &str) -> Result<(), 
     joined
 }
 
-fn create(name: &str) -> Result<(), HandsError> {
+fn create(name: &str, owner: u32) -> Result<(), HandsError> {
     let failed = |operation| {
         move |source| HandsError::Tap {
             operation,
@@ -49,7 +49,15 @@ fn create(name: &str) -> Result<(), HandsError> {
         .open("/dev/net/tun")
         .map_err(failed("open /dev/net/tun for"))?;
     bind(&device, name).map_err(failed("make"))?;
-    persist(&device).map_err(failed("keep"))
+    // Before anybody else can open it.
+    set(&device, Property::Owner(owner)).map_err(failed("give away"))?;
+    set(&device, Property::Persistent).map_err(failed("keep"))
+}
+
+/// What can be said of a TAP by a number.
+enum Property {
+    Owner(u32),
+    Persistent,
 }
 
 #[expect(unsafe_code, reason = "TUNSETIFF has no safe wrapper")]
@@ -74,10 +82,14 @@ fn bind(device: &File, name: &str) -> io::Result<()> {
     }
 }
 
-#[expect(unsafe_code, reason = "TUNSETPERSIST has no safe wrapper")]
-fn persist(device: &File) -> io::Result<()> {
-    // SAFETY: the descriptor is open for the whole call, and TUNSETPERSIST takes its argument by value.
-    let answer = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETPERSIST, 1 as libc::c_ulong) };
+#[expect(unsafe_code, reason = "TUNSETOWNER and TUNSETPERSIST have no safe wrapper")]
+fn set(device: &File, property: Property) -> io::Result<()> {
+    let (request, value) = match property {
+        Property::Owner(user) => (libc::TUNSETOWNER, libc::c_ulong::from(user)),
+        Property::Persistent => (libc::TUNSETPERSIST, 1),
+    };
+    // SAFETY: the descriptor is open for the whole call, and both requests take their argument by value.
+    let answer = unsafe { libc::ioctl(device.as_raw_fd(), request, value) };
     if answer < 0 {
         Err(io::Error::last_os_error())
     } else {
