@@ -13,6 +13,9 @@
 //!
 //! While output waits for the client to widen its window, the gate stays open up to HARD: that permission may stand
 //! behind the very data it holds back.
+//!
+//! The limit is the connection's, since the library lets nobody else widen a channel's window: a program that reads
+//! nothing while its client goes on sending holds up the input of the connection's other channels.
 
 use std::io;
 use std::pin::Pin;

@@ -3,8 +3,9 @@
 //! ```text
 //!   PID 1 ──fd 0: listening socket──► server ──► one task per connection: client (russh's handler)
 //!     ▲ │                               │           ├── auth      who gets in, and what with
-//!     │ └──fd 1: Config ──► settings ───┘           └── session   one per channel
-//!     └──────── Ready, Failed                              ├── process, pty   the program
+//!     │ └──fd 1: Config ──► settings ───┘           ├── forward   ports, UNIX sockets, the key agent
+//!     └──────── Ready, Failed                       └── session   one per channel
+//!                                                          ├── process, pty   the program
 //!                                                          └── pump           its bytes
 //! ```
 //!
@@ -13,7 +14,9 @@
 //! - The key decides who gets in, never the name; a name only chooses the user.
 //! - A newer configuration holds for connections and logins that begin later; open sessions go on.
 //! - Memory is bounded however slow a client or a program is: see [`gate`] and [`pump`].
-//! - A session's program gets SIGHUP when its channel or connection goes before it has ended.
+//! - A session's program gets SIGHUP when its channel or connection goes before it has ended; what it put in the
+//!   background gets it only from a terminal that closes.
+//! - What belongs to a user is reached with the user's rights: see [`user`].
 
 mod auth;
 mod client;

@@ -11,7 +11,10 @@ mod computer;
 mod files;
 mod image;
 mod keys;
+#[path = "../support/master.rs"]
+mod master;
 mod service;
+mod sessions;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

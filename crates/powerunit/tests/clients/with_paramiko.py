@@ -1,6 +1,7 @@
 """What programs do with paramiko. Arguments: port, private key, known hosts, a folder to write in."""
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -8,6 +9,9 @@ import threading
 import paramiko
 
 port, key, known_hosts, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+
+# What never comes ends this.
+signal.alarm(120)
 
 client = paramiko.SSHClient()
 client.load_host_keys(known_hosts)
@@ -83,6 +87,14 @@ def ports_in_both_directions():
     accepted.sendall(b"out")
     accepted.close()
     assert stream.recv(10) == b"out" and stream.recv(10) == b""
+
+    stream = transport.open_channel("direct-tcpip", inside, ("127.0.0.1", 1))
+    accepted, _ = listener.accept()
+    accepted.shutdown(socket.SHUT_WR)
+    assert stream.recv(10) == b""
+    stream.sendall(b"later")
+    stream.close()
+    assert accepted.recv(10) == b"later" and accepted.recv(10) == b""
 
     chosen = transport.request_port_forward("127.0.0.1", 0)
     outside = socket.create_connection(("127.0.0.1", chosen))

@@ -131,11 +131,11 @@ fn nobody_there_is_said_and_the_connection_lives() {
     let output = through(&server, "fred", &format!("127.0.0.1:{port}"), b"");
     assert!(said(&output).contains("forwarding failed"), "{}", said(&output));
     let master = Master::start(
-        &server,
+        server.client(),
         "fred",
         &["-L", &format!("{}:127.0.0.1:{port}", free_port())],
     );
-    let alive = master.command(&server, &[]).arg("echo alive").output().unwrap();
+    let alive = master.command(&[]).arg("echo alive").output().unwrap();
     assert_eq!(alive.stdout, b"alive\n");
 }
 
@@ -143,7 +143,11 @@ fn nobody_there_is_said_and_the_connection_lives() {
 fn a_local_port_leads_inside_for_many_at_once() {
     let Some(server) = Server::start() else { return };
     let (port, local) = (echo_server(), free_port());
-    let _master = Master::start(&server, "fred", &["-L", &format!("{local}:localhost:{port}")]);
+    let _master = Master::start(
+        server.client(),
+        "fred",
+        &["-L", &format!("{local}:localhost:{port}")],
+    );
     std::thread::scope(|scope| {
         let exchanges: Vec<_> = (0..100)
             .map(|number| {
@@ -164,20 +168,20 @@ fn a_local_port_leads_inside_for_many_at_once() {
 fn a_port_inside_leads_out_until_it_is_cancelled() {
     let Some(server) = Server::start() else { return };
     let port = echo_server();
-    let master = Master::start(&server, "fred", &[]);
+    let master = Master::start(server.client(), "fred", &[]);
     let forward = format!("0:127.0.0.1:{port}");
-    let allocated = master.control(&server, "forward", &["-R", &forward]);
+    let allocated = master.control("forward", &["-R", &forward]);
     let inside: u16 = String::from_utf8_lossy(&allocated.stdout).trim().parse().unwrap();
     for address in ["127.0.0.1", "::1"] {
         let stream = TcpStream::connect((address, inside)).unwrap();
         assert_eq!(exchange(stream, "out"), "out 3", "{address}");
     }
-    let taken = master.control(&server, "forward", &["-R", &format!("{inside}:127.0.0.1:{port}")]);
+    let taken = master.control("forward", &["-R", &format!("{inside}:127.0.0.1:{port}")]);
     assert!(!taken.status.success(), "a port that is taken: {}", said(&taken));
-    let cancelled = master.control(&server, "cancel", &["-R", &forward]);
+    let cancelled = master.control("cancel", &["-R", &forward]);
     assert!(cancelled.status.success(), "{}", said(&cancelled));
     wait_for("the port to close", SOON, || refused(inside).then_some(()));
-    let alive = master.command(&server, &[]).arg("echo alive").output().unwrap();
+    let alive = master.command(&[]).arg("echo alive").output().unwrap();
     assert_eq!(alive.stdout, b"alive\n");
 }
 
@@ -188,7 +192,7 @@ fn everything_closes_with_the_connection() {
     let (port, local, inside) = (target.local_addr().unwrap().port(), free_port(), free_port());
     let socket = server.folder.path().join("inside");
     let mut master = Master::start(
-        &server,
+        server.client(),
         "fred",
         &[
             "-A",
@@ -230,7 +234,7 @@ fn a_browser_gets_in_and_its_names_are_resolved_inside() {
             let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\ninside");
         }
     });
-    let _master = Master::start(&server, "fred", &["-D", &proxy.to_string()]);
+    let _master = Master::start(server.client(), "fred", &["-D", &proxy.to_string()]);
     let get = |host: &str| {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "30", "--noproxy", "", "--socks5-hostname"])
@@ -256,19 +260,14 @@ fn unix_sockets_lead_both_ways() {
         }
     });
     let pair = |from: &str, to: &str| format!("{}:{}", path(from).display(), path(to).display());
-    let master = Master::start(&server, "fred", &["-L", &pair("outside", "target")]);
+    let master = Master::start(server.client(), "fred", &["-L", &pair("outside", "target")]);
     assert_eq!(
         exchange_unix(UnixStream::connect(path("outside")).unwrap(), "in"),
         "in 2"
     );
 
     let forward = pair("inside", "target");
-    assert!(
-        master
-            .control(&server, "forward", &["-R", &forward])
-            .status
-            .success()
-    );
+    assert!(master.control("forward", &["-R", &forward]).status.success());
     let made = std::fs::metadata(path("inside")).unwrap();
     assert!(made.file_type().is_socket());
     assert_eq!(made.permissions().mode() & 0o777, 0o600);
@@ -276,18 +275,13 @@ fn unix_sockets_lead_both_ways() {
         exchange_unix(UnixStream::connect(path("inside")).unwrap(), "out"),
         "out 3"
     );
-    assert!(
-        master
-            .control(&server, "cancel", &["-R", &forward])
-            .status
-            .success()
-    );
+    assert!(master.control("cancel", &["-R", &forward]).status.success());
     wait_for("the socket to go", SOON, || {
         (!path("inside").exists()).then_some(())
     });
 
     std::fs::write(path("file"), "precious").unwrap();
-    let over = master.control(&server, "forward", &["-R", &pair("file", "target")]);
+    let over = master.control("forward", &["-R", &pair("file", "target")]);
     assert!(!over.status.success(), "a file is not replaced: {}", said(&over));
     assert_eq!(std::fs::read(path("file")).unwrap(), b"precious");
 }
@@ -358,7 +352,11 @@ fn a_target_that_does_not_read_costs_little_memory() {
     let Some(server) = Server::start() else { return };
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, local) = (target.local_addr().unwrap().port(), free_port());
-    let _master = Master::start(&server, "fred", &["-L", &format!("{local}:127.0.0.1:{port}")]);
+    let _master = Master::start(
+        server.client(),
+        "fred",
+        &["-L", &format!("{local}:127.0.0.1:{port}")],
+    );
     let mut flood = TcpStream::connect(("127.0.0.1", local)).unwrap();
     let (_never_read, _) = target.accept().unwrap();
     flood.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -406,7 +404,7 @@ fn a_socket_is_opened_with_the_rights_and_the_name_of_the_user() {
     });
     let (outside, to_roots) = (server.folder.path().join("a"), server.folder.path().join("b"));
     let _master = Master::start(
-        &server,
+        server.client(),
         "nobody",
         &[
             "-L",
@@ -429,13 +427,10 @@ fn a_socket_is_opened_with_the_rights_and_the_name_of_the_user() {
 fn a_user_listens_only_where_the_user_may() {
     let Some(server) = as_root() else { return };
     let open = open_folder();
-    let master = Master::start(&server, "nobody", &[]);
+    let master = Master::start(server.client(), "nobody", &[]);
     let listen = |path: &Path| {
         let forward = format!("{}:127.0.0.1:9", path.display());
-        master
-            .control(&server, "forward", &["-R", &forward])
-            .status
-            .success()
+        master.control("forward", &["-R", &forward]).status.success()
     };
     let closed = server.folder.path().join("socket");
     std::fs::set_permissions(server.folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -445,6 +440,6 @@ fn a_user_listens_only_where_the_user_may() {
     assert!(listen(&made));
     let uid = server.client().text_as("nobody", "id -u");
     assert_eq!(std::fs::metadata(&made).unwrap().uid().to_string(), uid);
-    let low = master.control(&server, "forward", &["-R", "843:127.0.0.1:9"]);
+    let low = master.control("forward", &["-R", "843:127.0.0.1:9"]);
     assert!(!low.status.success(), "a low port: {}", said(&low));
 }

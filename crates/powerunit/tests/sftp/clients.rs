@@ -9,8 +9,8 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::files::{FileClients, with};
-use super::root::is_root;
 use crate::noise;
+use crate::root::is_root;
 use crate::server::Server;
 use crate::support::available;
 use crate::support::ssh::KeyPair;

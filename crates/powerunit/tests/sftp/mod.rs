@@ -6,5 +6,3 @@ mod files;
 mod mounted;
 mod packets;
 mod raw;
-#[path = "../support/root.rs"]
-mod root;

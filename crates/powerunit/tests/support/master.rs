@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::server::Server;
+use crate::support::ssh::Client;
 use crate::support::wait_for;
 
 /// Ends with its test.
 pub(crate) struct Master {
+    client: Client,
     path: PathBuf,
     login: String,
     child: Child,
 }
 
 impl Master {
-    pub(crate) fn start(server: &Server, login: &str, options: &[&str]) -> Self {
-        let path = server.folder.path().join(format!("master-{login}"));
-        let mut command = server.client().command_as(login, options);
+    pub(crate) fn start(client: Client, login: &str, options: &[&str]) -> Self {
+        let path = client.folder.join(format!("master-{login}"));
+        let mut command = client.command_as(login, options);
         let child = command
             .args(["-M", "-N", "-S"])
             .arg(&path)
@@ -26,6 +27,7 @@ impl Master {
             .spawn()
             .unwrap();
         let mut master = Self {
+            client,
             path,
             login: login.to_owned(),
             child,
@@ -38,18 +40,26 @@ impl Master {
     }
 
     /// `ssh OPTIONS` through this connection; the command comes behind it.
-    pub(crate) fn command(&self, server: &Server, options: &[&str]) -> Command {
+    pub(crate) fn command(&self, options: &[&str]) -> Command {
         let path = format!("ControlPath={}", self.path.display());
-        let mut all = vec!["-o", path.as_str(), "-o", "ControlMaster=no"];
+        // A client that is refused a session would quietly make a connection of its own.
+        let mut all = vec![
+            "-o",
+            path.as_str(),
+            "-o",
+            "ControlMaster=no",
+            "-o",
+            "ProxyCommand=false",
+        ];
         all.extend(options);
-        server.client().command_as(&self.login, &all)
+        self.client.command_as(&self.login, &all)
     }
 
     /// `ssh -O WORD OPTIONS`.
-    pub(crate) fn control(&self, server: &Server, word: &str, options: &[&str]) -> Output {
+    pub(crate) fn control(&self, word: &str, options: &[&str]) -> Output {
         let mut all = vec!["-O", word];
         all.extend(options);
-        self.command(server, &all).output().unwrap()
+        self.command(&all).output().unwrap()
     }
 
     /// Ends the connection as an interrupted client does.

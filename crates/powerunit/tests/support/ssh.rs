@@ -42,7 +42,7 @@ impl KeyPair {
 
 /// How to reach one server.
 pub(crate) struct Client {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     key: PathBuf,
     pub(crate) port: u16,
 }
