@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use driver::{Accelerator, Driver};
+use driver::Accelerator;
+use nix::sys::statvfs::FsFlags;
 
-use crate::config::Settings;
+use crate::config::{Settings, Vmm};
 use crate::roles::RoleError;
-use crate::{log, parts};
+use crate::{log, parts, vmm};
 
 /// One thing that was looked at.
 #[derive(Debug, serde::Serialize)]
@@ -40,7 +41,9 @@ struct Report {
 /// Looks at everything and prints it. Fails where VMs cannot run.
 pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitCode, RoleError> {
     let (acceleration, hypervisor) = hypervisor(settings).await;
-    let mut findings = vec![root(), hypervisor, bundle(settings)];
+    let mut findings = vec![root()];
+    findings.extend(hypervisor);
+    findings.push(bundle(settings));
     findings.extend(PROGRAMS.iter().map(program));
     findings.extend([
         tun(),
@@ -113,32 +116,73 @@ fn root() -> Finding {
     }
 }
 
-async fn hypervisor(settings: &Settings) -> (String, Finding) {
-    match parts::qemu(settings).probe().await {
-        Ok(verdict) => {
-            let how = match verdict.accelerator {
-                Accelerator::Hardware => "hardware virtualisation",
-                Accelerator::Software => "software emulation",
-            };
-            let sentence = format!("{how}: {}", verdict.why);
-            let finding = match verdict.accelerator {
-                Accelerator::Hardware => well("hypervisor", verdict.vmm),
-                Accelerator::Software => note(
-                    "hypervisor",
-                    verdict.vmm,
-                    "all works, several times slower; take a machine whose /dev/kvm runs guests for speed",
-                ),
-            };
-            (sentence, finding)
-        }
-        Err(error) => (
-            "nothing yet".to_owned(),
-            missing(
+/// How VMs run, in a sentence, and what is to be said of it.
+async fn hypervisor(settings: &Settings) -> (String, Vec<Finding>) {
+    let chosen = match vmm::preferred(settings).await {
+        Ok((chosen, _)) => chosen,
+        Err(error) => return ("nothing yet".to_owned(), vec![no_hypervisor(settings, &error)]),
+    };
+    let verdict = chosen.verdict;
+    let (how, finding) = match verdict.accelerator {
+        Accelerator::Hardware => ("hardware virtualisation", well("hypervisor", verdict.vmm)),
+        Accelerator::Software => (
+            "software emulation",
+            note(
                 "hypervisor",
-                error.to_string(),
-                "apt-get install --no-install-recommends qemu-system-x86",
+                verdict.vmm,
+                "all works, several times slower; take a machine whose /dev/kvm runs guests for speed",
             ),
         ),
+    };
+    let mut findings = vec![finding];
+    match chosen.not_firecracker {
+        Some(why) => findings.push(note("firecracker", why, install_firecracker(settings))),
+        None if chosen.driver.name() == "firecracker" => findings.push(jails(settings)),
+        None => {}
+    }
+    (format!("{how}: {}", verdict.why), findings)
+}
+
+fn no_hypervisor(settings: &Settings, error: &RoleError) -> Finding {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    let mend = match settings.host.driver {
+        Vmm::Firecracker => install_firecracker(settings),
+        Vmm::Auto | Vmm::Qemu => "apt-get install --no-install-recommends qemu-system-x86".to_owned(),
+    };
+    missing("hypervisor", cause.unwrap_or_else(|| error.to_string()), mend)
+}
+
+/// What to do for Firecracker: get it, where it is not there, else get another machine.
+fn install_firecracker(settings: &Settings) -> String {
+    let own = &settings.firecracker;
+    if [&own.binary, &own.jailer]
+        .into_iter()
+        .all(|program| vmm::find(program).is_some())
+    {
+        return "take a machine whose /dev/kvm runs guests; QEMU does the same, slower".to_owned();
+    }
+    "put firecracker and jailer of a release, https://github.com/firecracker-microvm/firecracker/releases, \
+     into /usr/local/bin without the version in their names"
+        .to_owned()
+}
+
+/// A jail holds devices and a program, which some file systems are mounted without.
+fn jails(settings: &Settings) -> Finding {
+    let jails = vmm::jails(settings);
+    let place = jails
+        .ancestors()
+        .find(|place| place.exists())
+        .unwrap_or(Path::new("/"));
+    let flags = nix::sys::statvfs::statvfs(place).map(|disk| disk.flags());
+    let hostile = FsFlags::ST_NODEV | FsFlags::ST_NOEXEC;
+    if flags.is_ok_and(|flags| flags.intersects(hostile)) {
+        missing(
+            "jails",
+            format!("{} is mounted without devices or programs", place.display()),
+            "another place with --state, or mount it without nodev and noexec",
+        )
+    } else {
+        well("jails", jails.display().to_string())
     }
 }
 
@@ -187,12 +231,7 @@ const PROGRAMS: [Program; 3] = [
 ];
 
 fn program(program: &Program) -> Finding {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(Into::into));
-    match places
-        .map(|place| place.join(program.name))
-        .find(|file| file.is_file())
-    {
+    match vmm::find(Path::new(program.name)) {
         Some(file) => well(program.name, file.display().to_string()),
         None => missing(
             program.name,

@@ -16,6 +16,7 @@ mod lock;
 mod log;
 mod parts;
 mod roles;
+mod vmm;
 
 use std::process::ExitCode;
 

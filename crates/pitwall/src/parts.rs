@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::qemu::{Config, Qemu};
+use driver::firecracker::MAX_DISKS;
 use image::Images;
 use model::Capacity;
 use orchestrator::hands::RootHands;
 use orchestrator::network::NetworkConfig;
 use orchestrator::{KernelFiles, Parts};
 
-use crate::config::{Accelerator, Settings};
+use crate::config::Settings;
 use crate::roles::RoleError;
+use crate::vmm::{self, Chosen};
 
 /// How often a host reports although nothing changed.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -21,29 +22,23 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// The pause before a failed step is tried again, the first time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// The QEMU driver of this host.
-pub(crate) fn qemu(settings: &Settings) -> Arc<Qemu> {
-    let accelerator = match settings.host.accelerator {
-        Accelerator::Auto => None,
-        Accelerator::Kvm => Some(driver::Accelerator::Hardware),
-        Accelerator::Tcg => Some(driver::Accelerator::Software),
-    };
-    Arc::new(Qemu::new(Config {
-        accelerator,
-        runtime_dir: settings.run.join("vms"),
-        ..Config::default()
-    }))
-}
-
 /// Everything that an orchestrator is made of.
 pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
-    use driver::Driver;
-    let driver = qemu(settings);
-    let verdict = driver.probe().await?;
-    tracing::info!(vmm = verdict.vmm, accelerator = ?verdict.accelerator, "{}", verdict.why);
+    let Chosen {
+        driver,
+        verdict,
+        not_firecracker,
+    } = vmm::choose(settings).await?;
+    tracing::info!(vmm = verdict.vmm, accelerator = ?verdict.accelerator, not_firecracker, "{}", verdict.why);
     make_directory(&settings.state)?;
     // The VM's own disk and that of the kernel's modules are among those that the driver can attach.
-    let max_disks = driver.capabilities().abilities.max_disks.saturating_sub(2);
+    // An image that is cached under one driver fits the other.
+    let max_disks = driver
+        .capabilities()
+        .abilities
+        .max_disks
+        .min(MAX_DISKS)
+        .saturating_sub(2);
     let images = Images::open(image::Config {
         max_disks,
         insecure_registries: settings.insecure_registries.clone(),
@@ -53,7 +48,7 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
         state: settings.state.clone(),
         name: settings.host.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: bundle(settings),
+        kernel: kernel(settings, driver.name()),
         network: network(settings),
         capacity: capacity(settings)?,
         boot_deadline: settings.host.boot_deadline,
@@ -77,6 +72,7 @@ pub(crate) fn network(settings: &Settings) -> NetworkConfig {
         subnet: settings.subnet,
         outbound: settings.outbound.clone(),
         resolvers: settings.resolvers.clone(),
+        first_owner: settings.host.first_owner,
         ..NetworkConfig::default()
     }
 }
@@ -90,6 +86,21 @@ pub(crate) fn bundle(settings: &Settings) -> Option<KernelFiles> {
             modules: Some(directory.join("modules.erofs")).filter(|disk| disk.is_file()),
         };
         (files.vmlinux.is_file() && files.initramfs.is_file()).then_some(files)
+    })
+}
+
+/// What guests boot under this driver: the bundle, with a kernel of the settings in place of its own. Such a kernel has
+/// everything built in, so the bundle's modules are none of its.
+fn kernel(settings: &Settings, driver: &str) -> Option<KernelFiles> {
+    let bundle = bundle(settings)?;
+    let own = &settings.firecracker.kernel;
+    if driver != "firecracker" || own.as_os_str().is_empty() {
+        return Some(bundle);
+    }
+    Some(KernelFiles {
+        vmlinux: std::path::absolute(own).unwrap_or_else(|_| own.clone()),
+        modules: None,
+        ..bundle
     })
 }
 

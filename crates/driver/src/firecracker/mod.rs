@@ -39,7 +39,7 @@ use tokio::sync::OnceCell;
 use api::Api;
 use jail::Jail;
 pub use jailer::{Paths, arguments};
-pub use requests::{Request, Setup, requests};
+pub use requests::{MAX_DISKS, Request, Setup, requests};
 
 use crate::folder::Folder;
 use crate::keeper::Care;

@@ -13,8 +13,9 @@ use crate::{Disk, Kernel, MachineSpec, SpecFault};
 /// The interrupts that Firecracker gives to virtio devices on x86-64: 5 to 23.
 const DEVICES: usize = 19;
 
-/// A network card, the control channel, the random number generator and the balloon take one each.
-pub(super) const MAX_DISKS: usize = DEVICES - 4;
+/// How many disks a machine may have: a network card, the control channel, the random number generator and the balloon
+/// take one place each.
+pub const MAX_DISKS: usize = DEVICES - 4;
 
 /// The guest's address on its own virtio socket device; each device is a network of two, so all may have the same.
 const GUEST_CID: u32 = 3;

@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) run: PathBuf,
     pub(super) log: Log,
     pub(super) host: Host,
+    pub(super) firecracker: Firecracker,
     pub(super) network: Network,
     pub(super) image: Image,
 }
@@ -52,6 +53,7 @@ pub(crate) enum LogFormat {
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) bundle: PathBuf,
+    pub(super) driver: Vmm,
     pub(super) accelerator: Accelerator,
     pub(super) boot_deadline_seconds: u64,
     pub(super) stop_grace_seconds: u64,
@@ -60,6 +62,27 @@ pub(super) struct Host {
     pub(super) memory_percent: u64,
     pub(super) log_file_mib: u64,
     pub(super) log_files: u64,
+    pub(super) first_owner: u32,
+}
+
+/// What runs VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Vmm {
+    Auto,
+    Firecracker,
+    Qemu,
+}
+
+/// The settings of Firecracker; empty paths and words stand for none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Firecracker {
+    pub(crate) binary: PathBuf,
+    pub(crate) jailer: PathBuf,
+    pub(crate) kernel: PathBuf,
+    pub(crate) kernel_arguments: String,
+    pub(crate) cpu_template: PathBuf,
 }
 
 /// What executes guest instructions.

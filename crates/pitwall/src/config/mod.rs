@@ -12,7 +12,7 @@ use std::time::Duration;
 use model::{HostName, Subnet};
 use orchestrator::LogLimits;
 
-pub(crate) use file::{Accelerator, LogFormat};
+pub(crate) use file::{Accelerator, Firecracker, LogFormat, Vmm};
 use file::{File, FileError};
 
 /// The configuration file that is read unless another is named.
@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
     pub(crate) host: HostSettings,
+    pub(crate) firecracker: Firecracker,
     pub(crate) bridge: String,
     pub(crate) subnet: Subnet,
     pub(crate) outbound: Option<String>,
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
 pub(crate) struct HostSettings {
     pub(crate) name: HostName,
     pub(crate) bundle: Option<PathBuf>,
+    pub(crate) driver: Vmm,
     pub(crate) accelerator: Accelerator,
     pub(crate) boot_deadline: Duration,
     pub(crate) stop_grace: Duration,
@@ -46,6 +48,7 @@ pub(crate) struct HostSettings {
     pub(crate) disk_overcommit: u64,
     pub(crate) memory_percent: u64,
     pub(crate) log: LogLimits,
+    pub(crate) first_owner: u32,
 }
 
 /// Settings given by flags or environment; each wins over the files.
@@ -209,6 +212,17 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
     ] {
         faults.need((1..=1024).contains(&value), key, "must be 1 to 1024");
     }
+    faults.need(
+        file.host.driver != Vmm::Firecracker || file.host.accelerator != Accelerator::Tcg,
+        "host.accelerator",
+        "must be auto or kvm with the driver firecracker, which emulates nothing",
+    );
+    // Below are people and services, above are numbers that some programs take for negative; a subnet has up to 2^24.
+    faults.need(
+        (0x1_0000..0x7f00_0000).contains(&file.host.first_owner),
+        "host.first_owner",
+        "must be 65536 to 2130706431",
+    );
     let (Some(listen), Some(name), Some(subnet), Some(resolvers)) = (listen, name, subnet, resolvers) else {
         return Err(ConfigError::Values(faults.0));
     };
@@ -224,6 +238,7 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
         host: HostSettings {
             name,
             bundle: Some(file.host.bundle.clone()).filter(|path| !path.as_os_str().is_empty()),
+            driver: file.host.driver,
             accelerator: file.host.accelerator,
             boot_deadline: Duration::from_secs(file.host.boot_deadline_seconds),
             stop_grace: Duration::from_secs(file.host.stop_grace_seconds),
@@ -234,7 +249,9 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
                 file_bytes: file.host.log_file_mib << 20,
                 files: file.host.log_files,
             },
+            first_owner: file.host.first_owner,
         },
+        firecracker: file.firecracker.clone(),
         bridge: bridge.clone(),
         subnet,
         outbound: Some(file.network.outbound.clone()).filter(|name| !name.is_empty()),

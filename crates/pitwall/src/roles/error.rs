@@ -21,6 +21,15 @@ pub(crate) enum RoleError {
     Directory { path: PathBuf, source: io::Error },
     #[error("the VMM cannot be used; pitwall doctor tells more")]
     Driver(#[from] driver::DriverError),
+    #[error(
+        "{count} VMs run under {other}, which the driver {wanted} cannot take over; end them with pitwall down and the \
+         driver {other}, or set host.driver = \"{other}\""
+    )]
+    OtherDriver {
+        wanted: &'static str,
+        other: &'static str,
+        count: usize,
+    },
     #[error("the image cache cannot be opened")]
     Images(#[from] image::OpenError),
     #[error("the host cannot be taken over")]
