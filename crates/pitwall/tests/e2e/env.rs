@@ -203,7 +203,10 @@ impl Host {
 
     /// `pwctl` with what it printed.
     pub(crate) fn pwctl(&self, arguments: &[&str]) -> Output {
-        self.pwctl_command(arguments).stdin(Stdio::null()).output().unwrap()
+        self.pwctl_command(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// `pwctl` that must succeed; gives its standard output.
@@ -466,13 +469,13 @@ fn sibling(name: &str) -> String {
     program.display().to_string()
 }
 
-fn processes() -> impl Iterator<Item = i32> {
+pub(crate) fn processes() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-fn command_line(pid: i32) -> Option<String> {
+pub(crate) fn command_line(pid: i32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
 }

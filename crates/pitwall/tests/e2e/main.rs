@@ -14,6 +14,7 @@ mod adoption;
 mod deletion;
 mod env;
 mod errors;
+mod firecracker;
 mod images;
 mod isolation;
 mod lifecycle;

@@ -114,6 +114,23 @@ pub(crate) fn one_program(directory: &std::path::Path) -> String {
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", crate::env::text(&built));
+    of_root(directory, &root)
+}
+
+/// A layout with a static busybox and a shell.
+pub(crate) fn busybox(directory: &std::path::Path) -> String {
+    let root = directory.with_extension("root");
+    let bin = root.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+    for name in ["sh", "cat", "sync", "tty", "poweroff"] {
+        std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
+    }
+    of_root(directory, &root)
+}
+
+/// A layout with one layer, which holds this directory.
+fn of_root(directory: &std::path::Path, root: &std::path::Path) -> String {
     let tar = directory.with_extension("tar");
     run(
         "tar",
@@ -122,7 +139,7 @@ pub(crate) fn one_program(directory: &std::path::Path) -> String {
             &root.display().to_string(),
             "-cf",
             &tar.display().to_string(),
-            "program",
+            ".",
         ],
     );
     let bytes = std::fs::read(&tar).unwrap();
