@@ -21,4 +21,5 @@ mod lifecycle;
 mod power;
 mod registry;
 mod restored;
+mod streams;
 mod writes;
