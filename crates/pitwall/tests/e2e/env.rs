@@ -283,13 +283,21 @@ impl Host {
         found.unwrap_or_else(|| panic!("{vm} has no VMM"))
     }
 
-    /// The VMMs of this host: processes whose command line names its run-time directory.
+    /// The VMMs of this host: processes whose command line names its run-time directory, or one of its jails.
     pub(crate) fn vmms(&self) -> Vec<i32> {
         let directory = self.run_directory().display().to_string();
+        let jails = fs::read_dir(self.state.join("jails/firecracker"))
+            .into_iter()
+            .flatten();
+        let jails: Vec<_> = jails
+            .map(|jail| format!("--id {} ", jail.unwrap().file_name().display()))
+            .collect();
+        let ours = |line: &str| {
+            (line.contains("qemu") && line.contains(&directory))
+                || jails.iter().any(|jail| line.contains(jail))
+        };
         processes()
-            .filter(|pid| {
-                command_line(*pid).is_some_and(|line| line.contains("qemu") && line.contains(&directory))
-            })
+            .filter(|pid| command_line(*pid).is_some_and(|line| ours(&line)))
             .collect()
     }
 
@@ -469,13 +477,13 @@ fn sibling(name: &str) -> String {
     program.display().to_string()
 }
 
-pub(crate) fn processes() -> impl Iterator<Item = i32> {
+fn processes() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-pub(crate) fn command_line(pid: i32) -> Option<String> {
+fn command_line(pid: i32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
 }

@@ -5,10 +5,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::env::{Host, command_line, field, processes, quote, target, text};
+use crate::env::{Host, field, quote, target, text};
 use crate::registry::busybox;
 
 /// Avoids what such a KVM cannot interpret.
@@ -56,13 +57,6 @@ fn runs_guests(host: &Host) -> bool {
     field(&report, "acceleration").starts_with("hardware")
 }
 
-/// The VMMs of this VM, as the process table has them.
-fn vmms(vm: &Value) -> Vec<i32> {
-    let name = field(vm, "id").replace('_', "-");
-    let is_ours = |pid: &i32| command_line(*pid).is_some_and(|line| line.contains(&format!("--id {name}")));
-    processes().filter(is_ours).collect()
-}
-
 /// What a VM has on its host at run time: folders, jails, control groups, mounts.
 fn traces(host: &Host, vm: &Value) -> Vec<String> {
     let id = field(vm, "id");
@@ -82,7 +76,7 @@ fn traces(host: &Host, vm: &Value) -> Vec<String> {
 }
 
 fn assert_nothing_runs(host: &Host, vm: &Value) {
-    assert_eq!(vmms(vm), Vec::<i32>::new());
+    assert_eq!(host.vmms(), Vec::<i32>::new());
     assert_eq!(traces(host, vm), Vec::<String>::new());
 }
 
@@ -97,20 +91,12 @@ fn a_jailed_vm_lives_stops_starts_is_adopted_powers_off_and_leaves_nothing() {
     host.start(&["up", "--config", &config]);
     host.wait_until_up();
     host.pwctl_ok(&[
-        "create",
-        "one",
-        "--console",
-        "--image",
-        &image,
-        "--memory",
-        "128M",
-        "--disk",
-        "128M",
+        "create", "one", "--image", &image, "--memory", "128M", "--disk", "128M",
     ]);
     let vm = host.get("one");
     assert_eq!(field(&vm, "status"), "RUNNING");
-    let [pid] = vmms(&vm)[..] else {
-        panic!("not one VMM: {:?}", vmms(&vm))
+    let [pid] = host.vmms()[..] else {
+        panic!("not one VMM: {:?}", host.vmms())
     };
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     // The number of 172.30.0.3 in its subnet, above the first.
@@ -120,7 +106,8 @@ fn a_jailed_vm_lives_stops_starts_is_adopted_powers_off_and_leaves_nothing() {
     );
 
     assert_eq!(host.ssh_ok("one", "echo out; cat /etc/hostname"), "out\none\n");
-    assert_eq!(host.ssh("one", "exit 37").status.code(), Some(37));
+    let ended = host.ssh("one", "exit 37");
+    assert_eq!(ended.status.code(), Some(37), "{}", text(&ended));
     with_a_terminal(&host);
     files_both_ways(&host, directory.path());
 
@@ -128,7 +115,7 @@ fn a_jailed_vm_lives_stops_starts_is_adopted_powers_off_and_leaves_nothing() {
     assert_eq!(host.status("one"), "STOPPED");
     assert_nothing_runs(&host, &vm);
     host.pwctl_ok(&["start", "one"]);
-    let boot = host.ssh_ok("one", "cat /root/file /proc/sys/kernel/random/boot_id");
+    let boot = host.ssh_ok("one", "cat /kept /proc/sys/kernel/random/boot_id");
     assert!(boot.starts_with("kept\n"), "{boot}");
 
     host.kill();
@@ -136,7 +123,7 @@ fn a_jailed_vm_lives_stops_starts_is_adopted_powers_off_and_leaves_nothing() {
     host.wait_until_up();
     let adopted = host.wait_for_status("one", "RUNNING");
     assert_eq!(field(&adopted, "host_key"), field(&vm, "host_key"));
-    let after = host.ssh_ok("one", "cat /root/file /proc/sys/kernel/random/boot_id");
+    let after = host.ssh_ok("one", "cat /kept /proc/sys/kernel/random/boot_id");
     assert_eq!(after, boot, "it was restarted");
 
     // Under Firecracker a power-off is a reset; only the guest's last word makes it one.
@@ -152,7 +139,16 @@ fn with_a_terminal(host: &Host) {
     let line = host.pwctl_ok(&["ssh-command", "one"]);
     let line = line.trim().replacen("ssh ", "ssh -tt ", 1);
     let script = format!("script -qec {} /dev/null", quote(&format!("{line} tty")));
-    let output = host.command("bash").args(["-c", &script]).output().unwrap();
+    let mut command = host.command("bash");
+    command
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut session = command.spawn().unwrap();
+    // A terminal whose person has gone is hung up.
+    let person = session.stdin.take();
+    let output = session.wait_with_output().unwrap();
+    drop(person);
     assert!(
         String::from_utf8_lossy(&output.stdout).contains("/dev/pts/"),
         "{}",
@@ -163,16 +159,13 @@ fn with_a_terminal(host: &Host) {
 fn files_both_ways(host: &Host, directory: &Path) {
     let (there, back) = (directory.join("there"), directory.join("back"));
     fs::write(&there, "kept\n").unwrap();
-    let batch = format!(
-        "put {} /root/file\nget /root/file {}\n",
-        there.display(),
-        back.display()
-    );
+    let batch = format!("put {} /kept\nget /kept {}\n", there.display(), back.display());
     let batch_file = directory.join("batch");
     fs::write(&batch_file, batch).unwrap();
     let line = host.pwctl_ok(&["ssh-command", "one"]);
     let line = line.trim().replacen("ssh ", "", 1).replace("-p ", "-P ");
     let script = format!("sftp -b {} {line}", batch_file.display());
     let output = host.command("bash").args(["-c", &script]).output().unwrap();
-    assert_eq!(fs::read_to_string(&back).unwrap(), "kept\n", "{}", text(&output));
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(fs::read_to_string(&back).unwrap(), "kept\n");
 }

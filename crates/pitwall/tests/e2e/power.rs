@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::env::{Host, PATIENCE, debian, debian_with, field, text, until};
+use crate::env::{Host, PATIENCE, debian_with, field, text, until};
 
 /// What a person sees of a VM that restarts: another boot of the kernel under the same address and with the same disk.
 #[test]
