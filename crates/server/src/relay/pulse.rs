@@ -43,7 +43,11 @@ impl Pulse {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let beat = self.lock();
-            let limit = if beat.is_held_up { HELD_LIMIT } else { SILENCE_LIMIT };
+            let limit = if beat.is_held_up {
+                HELD_LIMIT
+            } else {
+                SILENCE_LIMIT
+            };
             if beat.heard.elapsed() >= limit {
                 return;
             }
