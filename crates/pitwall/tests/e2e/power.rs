@@ -1,8 +1,9 @@
 //! Power from inside a VM: every usual command of every usual init, and none of them.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use crate::env::{Host, PATIENCE, debian_with, field, text, until};
+use crate::env::{Host, PATIENCE, debian_with, field, quote, text, until};
 
 /// What a person sees of a VM that restarts: another boot of the kernel under the same address and with the same disk.
 #[test]
@@ -56,17 +57,30 @@ fn boot_id(host: &Host, vm: &str) -> Option<String> {
     answer.status.success().then(|| text(&answer))
 }
 
+/// A command that ends the connection before it is answered. A machine that is reset does not even say goodbye, so the
+/// client asks whether it is still there.
+fn say(host: &Host, vm: &str, command: &str) {
+    let line = host.pwctl_ok(&["ssh-command", vm]);
+    let line = line.trim().replacen("ssh ", "ssh -o ServerAliveInterval=2 ", 1);
+    let script = format!("exec {line} {}", quote(command));
+    let _ = host
+        .command("bash")
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+}
+
 fn reboots(host: &Host, vm: &str, command: &str) {
     let before = boot_id(host, vm).unwrap();
-    // The connection may end before the command is answered.
-    let _ = host.ssh(vm, command);
+    say(host, vm, command);
     until(&format!("{vm} boots again after {command:?}"), PATIENCE, || {
         boot_id(host, vm).filter(|now| *now != before)
     });
 }
 
 fn powers_off(host: &Host, vm: &str, command: &str) {
-    let _ = host.ssh(vm, command);
+    say(host, vm, command);
     let off = host.wait_for_status(vm, "STOPPED");
     // It stays so: what is asked is off too, and the host has done with that.
     let settled = until("the host has settled it", Duration::from_secs(30), || {
