@@ -1,6 +1,6 @@
 //! The guest's console: a log file that is bounded while it is written, and read when something went wrong.
 //!
-//! QEMU appends to the file, so it can be cut at any time: what it holds is moved to `console.old`, and the file begins
+//! A VMM appends to the file, so it can be cut at any time: what it holds is moved to `console.old`, and the file begins
 //! anew. A few bytes written in between may be lost.
 
 use std::fs;

@@ -8,6 +8,7 @@
 //!       ctl.sock         the control channel, if it is not in a jail
 //!       console.log      what the guest wrote; console.old holds what was cut off its head
 //!       console.in       a FIFO: what people type on it
+//!       root/            empty: what a confined VMM's root is mounted on, where only the VMM sees it
 //!       vmm.log          what the VMM itself wrote
 //!       wish.json        what the guest wanted, once it powered off or reset its machine
 //!       ended.json       how the VMM ended
@@ -115,6 +116,12 @@ impl Folder {
             .mode(0o700)
             .create(&self.path);
         made.map_err(|source| self.failed("make the folder", &self.path, source))
+    }
+
+    /// An empty directory in it.
+    pub(crate) fn make(&self, name: &str) -> Result<(), DriverError> {
+        let path = self.file(name);
+        fs::create_dir(&path).map_err(|source| self.failed("make the folder", &path, source))
     }
 
     /// Removes it, whatever it is.

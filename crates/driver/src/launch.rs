@@ -11,6 +11,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::DriverError;
+use crate::confine::{Confinement, Rights};
 use crate::folder::Folder;
 use crate::process::Process;
 
@@ -31,6 +32,8 @@ pub(crate) struct Launch {
     pub(crate) groups: Vec<File>,
     /// Whether it is the first process of a PID namespace and sees no other.
     pub(crate) alone: bool,
+    /// What it sees of the host and who it is; it is then alone, too.
+    pub(crate) confinement: Option<Confinement>,
 }
 
 impl Launch {
@@ -44,6 +47,7 @@ impl Launch {
             keep: Vec::new(),
             groups: Vec::new(),
             alone: false,
+            confinement: None,
         }
     }
 
@@ -62,25 +66,26 @@ impl Launch {
     }
 
     /// Starts it.
-    pub(crate) fn spawn(self) -> io::Result<Process> {
-        let alone = self.alone;
-        let command = self.prepared()?;
-        let pid = if alone {
-            spawn_alone(command)?
-        } else {
-            spawn(command)?
+    pub(crate) fn spawn(mut self) -> io::Result<Process> {
+        let (alone, confinement) = (self.alone, self.confinement.take());
+        let rights = confinement.as_ref().map(|confinement| confinement.rights);
+        let command = self.prepared(rights)?;
+        let pid = match confinement {
+            Some(confinement) => spawn_apart(command, move || confinement.enter())?,
+            None if alone => spawn_apart(command, || Ok(unshare(CloneFlags::CLONE_NEWPID)?))?,
+            None => spawn(command)?,
         };
         Process::open(pid)
     }
 
-    fn prepared(self) -> io::Result<Command> {
+    fn prepared(self, rights: Option<Rights>) -> io::Result<Command> {
         let mut command = self.command;
         command
             .stdin(self.input.map_or_else(Stdio::null, Stdio::from))
             .stdout(appended(&self.output)?)
             .stderr(appended(&self.errors)?)
             .current_dir("/");
-        detach(&mut command, self.keep, self.groups);
+        detach(&mut command, self.keep, self.groups, rights);
         Ok(command)
     }
 }
@@ -94,11 +99,14 @@ fn spawn(mut command: Command) -> io::Result<u32> {
     Ok(command.spawn()?.id())
 }
 
-/// Starts it as a child in a PID namespace of its own. What is unshared is the calling thread's (unshare(2)), so the
-/// thread is one that does nothing else, and ends.
-fn spawn_alone(command: Command) -> io::Result<u32> {
+/// Starts it as a child of a thread that goes apart first, into namespaces of its own. What is unshared is the calling
+/// thread's (unshare(2)), so the thread is one that does nothing else, and ends.
+fn spawn_apart(
+    command: Command,
+    go_apart: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<u32> {
     let spawned = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWPID)?;
+        go_apart()?;
         spawn(command)
     });
     spawned
@@ -110,7 +118,7 @@ fn spawn_alone(command: Command) -> io::Result<u32> {
     unsafe_code,
     reason = "a session, groups and inherited descriptors need code between fork and exec"
 )]
-fn detach(command: &mut Command, keep: Vec<OwnedFd>, groups: Vec<File>) {
+fn detach(command: &mut Command, keep: Vec<OwnedFd>, groups: Vec<File>, rights: Option<Rights>) {
     let prepare = move || {
         rustix::process::setsid()?;
         for group in &groups {
@@ -121,7 +129,7 @@ fn detach(command: &mut Command, keep: Vec<OwnedFd>, groups: Vec<File>) {
         for descriptor in &keep {
             rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
         }
-        Ok(())
+        rights.map_or(Ok(()), Rights::take)
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)). The closure makes plain
     // system calls, neither allocates nor locks, and the descriptors it borrows live in it.

@@ -20,6 +20,7 @@
 //! * All adapters pass [`conformance`].
 
 mod cgroup;
+mod confine;
 pub mod conformance;
 mod console;
 mod error;

@@ -7,12 +7,18 @@ mod host;
 #[path = "support/microvm.rs"]
 mod microvm;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use driver::conformance::{self, Fixture, Guest};
-use driver::{Driver, DriverError, GuestWish, Kernel, Observation, SpecFault};
+use driver::{
+    Accelerator, Disk, Driver, DriverError, GuestWish, Kernel, MachineSpec, Observation, SpecFault,
+};
 use host::QemuHost;
 use model::ReasonCode;
+use tokio::io::AsyncReadExt;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn qemu_passes() {
@@ -138,4 +144,199 @@ async fn a_stopped_process_is_ended_with_force() {
     };
     assert_eq!(exit.signal, Some(9));
     driver.destroy(spec.id).await.unwrap();
+}
+
+fn disk(path: &Path, serial: &str, read_only: bool) -> Disk {
+    Disk {
+        path: path.to_owned(),
+        serial: serial.into(),
+        read_only,
+    }
+}
+
+/// A machine with the shared image and a disk of its own.
+fn with_disks(host: &QemuHost, own: &str) -> MachineSpec {
+    MachineSpec {
+        disks: vec![
+            disk(&host.path("image"), "pw-root", true),
+            disk(&host.file(own, &[0; 4096]), "pw-upper", false),
+        ],
+        ..host.spec(Guest::Idles)
+    }
+}
+
+/// What a process of this user could do with a path in the root directory of another process: what `test` says.
+fn can(user: u32, verb: &str, path: &Path) -> bool {
+    use std::os::unix::process::CommandExt;
+    let mut test = std::process::Command::new("/usr/bin/test");
+    test.arg(verb).arg(path).uid(user).gid(user).current_dir("/");
+    test.status().is_ok_and(|status| status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vmm_sees_its_own_files_and_nobody_elses() {
+    let Some(host) = QemuHost::new() else { return };
+    let image = host.file("image", &[7; 4096]);
+    let driver = host.qemu(None);
+    let specs = [with_disks(&host, "disk-a"), with_disks(&host, "disk-b")];
+    for spec in &specs {
+        driver.ensure(spec).await.unwrap();
+    }
+    let [first, second] = &specs;
+    let root = format!("/proc/{}/root", host.pid(first.id));
+    let root = Path::new(&root);
+    let within = |path: &Path| root.join(path.strip_prefix("/").unwrap());
+    let names = |directory: &Path| -> BTreeSet<_> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let machine = within(&host.path("")).to_path_buf();
+    let expected = ["disk-a", "idles", "image", "initramfs"];
+    assert_eq!(names(&machine), expected.map(str::to_owned).into());
+    for hidden in [
+        "proc",
+        "sys",
+        "dev",
+        "home",
+        "root",
+        "var",
+        "bin",
+        "usr/bin/sh",
+        "etc/passwd",
+    ] {
+        assert!(!root.join(hidden).exists(), "{hidden}");
+    }
+    let own = &first.disks[1].path;
+    assert!(can(first.owner, "-w", own));
+    assert!(!can(second.owner, "-r", own));
+    assert!(can(first.owner, "-r", &image) && !can(first.owner, "-w", &image));
+    // Not even root could write them there.
+    assert!(fs::write(within(&image), "x").is_err());
+    assert!(fs::write(root.join("new"), "x").is_err());
+    for spec in &specs {
+        driver.destroy(spec.id).await.unwrap();
+        assert!(spec.disks.iter().all(|disk| disk.path.exists()));
+    }
+    assert_eq!(host.leftovers(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vmm_is_confined_in_every_way() {
+    let Some(host) = QemuHost::new() else { return };
+    let driver = host.qemu(None);
+    let spec = host.spec(Guest::Idles);
+    driver.ensure(&spec).await.unwrap();
+    let pid = host.pid(spec.id);
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {status}"))
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(field("NSpid:"), format!("{pid}\t1"), "it sees other processes");
+    assert_eq!(field("Seccomp:"), "2", "its system calls are not filtered");
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Groups:"), "");
+    for name in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(field(name), "0000000000000000", "{name}");
+    }
+    for name in ["Uid:", "Gid:"] {
+        assert!(
+            field(name).split('\t').all(|id| id == spec.owner.to_string()),
+            "{status}"
+        );
+    }
+    let namespace = |process: &str, kind: &str| fs::read_link(format!("/proc/{process}/ns/{kind}")).unwrap();
+    for kind in ["mnt", "net", "ipc", "uts", "pid"] {
+        assert_ne!(
+            namespace(&pid.to_string(), kind),
+            namespace("self", kind),
+            "{kind}"
+        );
+    }
+    assert_eq!(fs::read(format!("/proc/{pid}/environ")).unwrap(), b"");
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    assert!(
+        core.is_some_and(|line| line.split_whitespace().nth(4) == Some("0")),
+        "{limits}"
+    );
+    let groups = host.groups(spec.id);
+    assert!(!groups.is_empty(), "it is in no control group");
+    for group in &groups {
+        let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+        assert_eq!(processes.trim(), pid.to_string());
+        let limit = ["memory.max", "memory.limit_in_bytes"].map(|file| fs::read_to_string(group.join(file)));
+        let limit: u64 = limit
+            .into_iter()
+            .find_map(Result::ok)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(limit < spec.memory.bytes() + (512 << 20), "{limit}");
+    }
+    driver.destroy(spec.id).await.unwrap();
+    assert_eq!(host.leftovers(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confined_vmm_reaches_kvm_where_guests_shall_run_on_it() {
+    let Some(host) = QemuHost::new() else { return };
+    if !Path::new("/dev/kvm").exists() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "there is no /dev/kvm");
+        println!("skipped: there is no /dev/kvm");
+        return;
+    }
+    let driver = host.with_kvm();
+    let spec = host.spec(Guest::Idles);
+    if let Err(error) = driver.ensure(&spec).await {
+        // A KVM that interprets guests may know too little of a processor for QEMU, which then says another thing.
+        assert!(!error.to_string().contains("access KVM"), "{error}");
+        let runs_guests = host.unforced().probe().await.unwrap().accelerator == Accelerator::Hardware;
+        assert!(!runs_guests, "{error}");
+        println!("this host's KVM is reached and cannot run QEMU's machines: {error}");
+        return;
+    }
+    let mut console = driver.console(spec.id).await.unwrap();
+    let mut shown = [0; 5];
+    let read = tokio::time::timeout(Duration::from_secs(60), console.read_exact(&mut shown));
+    read.await.unwrap().unwrap();
+    assert_eq!(&shown, b"idle\n");
+    driver.destroy(spec.id).await.unwrap();
+    assert_eq!(host.leftovers(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_can_be_typed_on_after_adoption() {
+    let Some(host) = QemuHost::new() else { return };
+    let mut spec = host.spec(Guest::Idles);
+    spec.kernel = Some(Kernel {
+        vmlinux: host.file("echoes", &microvm::echoes()),
+        ..spec.kernel.unwrap()
+    });
+    host.qemu(None).ensure(&spec).await.unwrap();
+    for text in ["first", "second"] {
+        // As after a restart of Pitwall.
+        let driver = host.qemu(None);
+        assert_eq!(driver.recover().await.unwrap().len(), 1);
+        let mut console = driver.console(spec.id).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut console, text.as_bytes())
+            .await
+            .unwrap();
+        let mut shown = Vec::new();
+        let read = async {
+            while !shown.ends_with(text.as_bytes()) {
+                console.read_buf(&mut shown).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), read).await.unwrap();
+    }
+    let driver = host.qemu(None);
+    assert!(driver.console_tail(spec.id).await.ends_with("firstsecond"));
+    driver.destroy(spec.id).await.unwrap();
+    assert_eq!(host.leftovers(), [""; 0]);
 }

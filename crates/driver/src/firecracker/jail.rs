@@ -18,10 +18,10 @@
 //! * The VMM owns its root directory and may put anything there. So nothing in it is read, followed or cut by us: we
 //!   connect to sockets in it, and remove it.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::VmId;
@@ -29,7 +29,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 use tokio::net::UnixStream;
 
-use crate::{Disk, DriverError, Kernel, MachineSpec};
+use crate::{Disk, DriverError, Kernel, MachineSpec, confine};
 
 pub(super) const API: &str = "api.sock";
 pub(super) const CONTROL: &str = "ctl.sock";
@@ -100,9 +100,7 @@ impl Jail {
         if file.read_only {
             return self.share(&file.path, name);
         }
-        chown(&file.path, Some(owner), Some(owner)).map_err(failed("give away the disk", &file.path))?;
-        fs::set_permissions(&file.path, Permissions::from_mode(0o600))
-            .map_err(failed("set the mode of the disk", &file.path))?;
+        confine::give_away(&file.path, owner)?;
         self.link(&file.path, name, MountFlags::empty())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The `microvm` machine has no PCI bus: every device is a virtio-mmio transport that the ACPI tables name, 24 of them
 //! at most. Two sockets (monitor and control channel) are inherited, listening already, so whoever waits for them can
-//! connect at once.
+//! connect at once; the TAP is inherited, too, and the console is the process's own input and output. What is named by
+//! its path is what a confined process is shown ([`crate::confine`]).
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -24,17 +25,23 @@ const SERIAL_BYTES: usize = 20;
 /// to reset it by.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 reboot=t quiet loglevel=1 cryptomgr.notests";
 
+/// The console: standard input and output. Keys that would be signals are the guest's.
+pub(super) const CONSOLE: &str = "stdio,id=con,signal=off";
+
+/// For the code that software emulation makes of the guest's; by itself QEMU takes up to a gigabyte.
+pub(super) const TRANSLATED_MIB: u64 = 256;
+
 /// What a command line depends on besides the machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Environment<'a> {
+pub struct Environment {
     /// What executes guest instructions.
     pub accelerator: Accelerator,
-    /// Where the console is written; the path also tells whose process this is.
-    pub console: &'a Path,
     /// The listening socket of the monitor.
     pub monitor: RawFd,
     /// The listening socket of the control channel.
     pub control: RawFd,
+    /// The TAP of the network card, if there is one.
+    pub tap: Option<RawFd>,
     /// The rate of the host's time-stamp counter in kHz. Under software emulation guests cannot measure it, and do not
     /// boot without it.
     pub tsc_khz: u64,
@@ -51,6 +58,9 @@ pub(super) fn check(spec: &MachineSpec) -> Result<(), SpecFault> {
             limit: MAX_DISKS,
         });
     }
+    if spec.owner == 0 {
+        return Err(SpecFault::NoOwner);
+    }
     let fits = |serial: &str| {
         (1..=SERIAL_BYTES).contains(&serial.len())
             && serial
@@ -64,7 +74,7 @@ pub(super) fn check(spec: &MachineSpec) -> Result<(), SpecFault> {
 }
 
 /// The arguments of QEMU for this machine, without the program itself.
-pub fn command_line(spec: &MachineSpec, environment: &Environment<'_>) -> Vec<OsString> {
+pub fn command_line(spec: &MachineSpec, environment: &Environment) -> Vec<OsString> {
     let mut words = Words::default();
     machine(&mut words, spec, environment.accelerator);
     channels(&mut words, environment);
@@ -73,8 +83,8 @@ pub fn command_line(spec: &MachineSpec, environment: &Environment<'_>) -> Vec<Os
     for (number, disk) in spec.disks.iter().enumerate() {
         add_disk(&mut words, number, disk);
     }
-    if let Some(nic) = &spec.nic {
-        add_nic(&mut words, nic);
+    if let (Some(nic), Some(tap)) = (&spec.nic, environment.tap) {
+        add_nic(&mut words, nic, tap);
     }
     if let Some(kernel) = &spec.kernel {
         add_kernel(&mut words, kernel, environment);
@@ -121,7 +131,7 @@ fn machine(words: &mut Words, spec: &MachineSpec, accelerator: Accelerator) {
             words.pair("-cpu", "host");
         }
         Accelerator::Software => {
-            words.pair("-accel", "tcg,thread=multi");
+            words.pair("-accel", format!("tcg,thread=multi,tb-size={TRANSLATED_MIB}"));
             words.pair("-cpu", "max");
         }
     }
@@ -138,19 +148,14 @@ fn machine(words: &mut Words, spec: &MachineSpec, accelerator: Accelerator) {
     );
 }
 
-fn channels(words: &mut Words, environment: &Environment<'_>) {
-    let Environment {
-        monitor,
-        control,
-        console,
-        ..
-    } = environment;
+fn channels(words: &mut Words, environment: &Environment) {
+    let Environment { monitor, control, .. } = environment;
     words.pair(
         "-chardev",
         format!("socket,id=qmp,fd={monitor},server=on,wait=off"),
     );
     words.pair("-mon", "chardev=qmp,mode=control");
-    words.path("-chardev", "file,id=con,path=", console, ",append=on");
+    words.pair("-chardev", CONSOLE);
     words.pair("-serial", "chardev:con");
     words.pair("-device", "virtio-serial-device");
     words.pair(
@@ -170,15 +175,12 @@ fn add_disk(words: &mut Words, number: usize, disk: &Disk) {
     );
 }
 
-fn add_nic(words: &mut Words, nic: &Nic) {
-    words.pair(
-        "-netdev",
-        format!("tap,id=n0,ifname={},script=no,downscript=no", nic.tap),
-    );
+fn add_nic(words: &mut Words, nic: &Nic, tap: RawFd) {
+    words.pair("-netdev", format!("tap,id=n0,fd={tap}"));
     words.pair("-device", format!("virtio-net-device,netdev=n0,mac={}", nic.mac));
 }
 
-fn add_kernel(words: &mut Words, kernel: &Kernel, environment: &Environment<'_>) {
+fn add_kernel(words: &mut Words, kernel: &Kernel, environment: &Environment) {
     let mut arguments = KERNEL_ARGUMENTS.to_owned();
     if environment.accelerator == Accelerator::Software {
         arguments.push_str(&format!(" tsc_early_khz={}", environment.tsc_khz));
@@ -223,17 +225,16 @@ mod tests {
                 extra_args: vec!["pw.test=1".into()],
             }),
             console: false,
-            owner: 0,
+            owner: 1_879_048_195,
         }
     }
 
     fn rendered(spec: &MachineSpec, accelerator: Accelerator) -> String {
-        let console = Path::new("/run/pitwall/vms/vm_x/console.log");
         let environment = Environment {
             accelerator,
-            console,
             monitor: 10,
             control: 11,
+            tap: Some(12),
             tsc_khz: 2_400_000,
         };
         let mut text = String::new();
@@ -291,5 +292,24 @@ mod tests {
             assert_eq!(check(&odd), Err(SpecFault::Serial(serial.into())));
         }
         assert_eq!(check(&MachineSpec { cpus: 0, ..spec() }), Err(SpecFault::Nothing));
+        assert_eq!(
+            check(&MachineSpec { owner: 0, ..spec() }),
+            Err(SpecFault::NoOwner)
+        );
+    }
+
+    /// The machine as the orchestrator asks for it: an image in one piece, the VM's own disk, and the kernel's modules.
+    #[test]
+    fn what_every_machine_has_takes_at_most_eight_places() {
+        let mut usual = spec();
+        usual.disks.push(usual.disks[0].clone());
+        let text = rendered(&usual, Accelerator::Software);
+        let devices: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("-device virtio-"))
+            .collect();
+        assert!(devices.len() <= 8, "{devices:#?}");
+        // The places that are left are all for disks.
+        assert_eq!(TRANSPORTS - devices.len() + usual.disks.len(), MAX_DISKS);
     }
 }

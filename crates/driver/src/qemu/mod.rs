@@ -1,7 +1,7 @@
 //! QEMU: a process per machine.
 //!
 //! ```text
-//!   Qemu ─► Machines ─► Keeper ─── monitor, pidfd ───► qemu-system-x86_64    in a session of its own
+//!   Qemu ─► Machines ─► Keeper ─── monitor, pidfd ───► qemu-system-x86_64    in a session of its own, confined
 //!                          │                              │    │    └─ virtio: disks, TAP, serial port, entropy
 //!                          └─────► Folder ◄───────────────┘    └─ control channel ─► powerunit
 //!                                  record, console, how it ended
@@ -9,13 +9,22 @@
 //!
 //! The processor runs guests (KVM) where a functional probe shows that it really does; otherwise QEMU emulates one,
 //! several times slower and with nothing else different.
+//!
+//! What always holds:
+//!
+//! * No QEMU starts unconfined: a user and group that nobody else has on this host, a root directory with its own
+//!   machine's files and the libraries, namespaces without a network or another process, control groups, and QEMU's own
+//!   system call filter.
+//! * What needs rights (sockets, TAP, console) is opened before and inherited; nobody but root can reach it by a path.
 
 mod command_line;
 mod judge;
 mod monitor;
 mod qmp;
 mod start;
+mod tap;
 mod tsc;
+mod whose;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -33,7 +42,7 @@ use crate::machines::{Machines, Vmm};
 use crate::process::{Process, Status};
 use crate::{
     Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit,
-    MachineSpec, Needs, Observation, Recovered, Verdict, console,
+    MachineSpec, Needs, Observation, Recovered, Verdict, cgroup, console,
 };
 
 /// The socket of the monitor.
@@ -98,9 +107,9 @@ struct QemuVmm {
 }
 
 impl QemuVmm {
-    /// Whose VMM a process is, if it is one of ours: it was told to write a console in the run-time directory.
+    /// Whose VMM a process is, if it is one of ours: it writes a console in the run-time directory.
     fn owner(&self, pid: u32) -> Option<VmId> {
-        let console = start::console_of(pid)?;
+        let console = whose::console(pid)?;
         let folder = console.parent()?;
         if folder.parent()? != self.config.runtime_dir {
             return None;
@@ -139,8 +148,8 @@ impl Vmm for QemuVmm {
         }
     }
 
-    fn clean(&self, _folder: &Folder) -> Result<(), DriverError> {
-        Ok(())
+    fn clean(&self, folder: &Folder) -> Result<(), DriverError> {
+        cgroup::leave(folder.id)
     }
 }
 
@@ -160,7 +169,7 @@ impl Driver for Qemu {
             abilities: Abilities {
                 control_channel: true,
                 console_log: true,
-                console: Consoles::None,
+                console: Consoles::Always,
                 max_disks: command_line::MAX_DISKS,
                 disk_names: DiskNames::Serial,
             },
@@ -211,7 +220,7 @@ impl Driver for Qemu {
     }
 
     async fn console(&self, id: VmId) -> Result<Box<dyn ControlStream>, DriverError> {
-        Err(DriverError::NoConsole(id))
+        self.machines.console(id).await
     }
 
     async fn console_tail(&self, id: VmId) -> String {

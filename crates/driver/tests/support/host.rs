@@ -6,9 +6,10 @@
     reason = "a test's own host may stop the test, and tells why"
 )]
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use driver::conformance::{Fixture, Guest};
 use driver::qemu::{Config, Qemu};
@@ -17,29 +18,46 @@ use model::{ByteSize, VmId};
 
 use crate::{guest, microvm};
 
-static IDS: AtomicU8 = AtomicU8::new(0);
+static NUMBERS: AtomicU32 = AtomicU32::new(1);
+
+/// The first user of these tests' machines; nobody else's on any machine.
+const FIRST_OWNER: u32 = 0x7000_0000;
+
+/// Where control groups of machines lie, in either version.
+const GROUPS: [&str; 2] = ["/sys/fs/cgroup/pitwall", "/sys/fs/cgroup/memory/pitwall"];
 
 pub(crate) struct QemuHost {
     directory: tempfile::TempDir,
+    /// Those given out.
+    ids: Mutex<Vec<VmId>>,
 }
 
 impl QemuHost {
-    /// None, with a word why, where there is no QEMU; with `CI=true` that is a failure.
+    /// None, with a word why, where QEMU cannot be confined; with `CI=true` that is a failure.
     pub(crate) fn new() -> Option<Self> {
         let found = std::process::Command::new("qemu-system-x86_64")
             .arg("--version")
             .output()
             .is_ok();
-        if !found {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "qemu-system-x86_64 is not installed"
-            );
-            println!("skipped: qemu-system-x86_64 is not installed (apt-get install qemu-system-x86)");
+        let why = if !found {
+            Some("qemu-system-x86_64 is not installed (apt-get install qemu-system-x86)")
+        } else if !nix::unistd::geteuid().is_root() {
+            Some("confining QEMU needs root")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
+            println!("skipped: {why}");
             return None;
         }
         let directory = tempfile::Builder::new().prefix("pw").tempdir().unwrap();
-        let host = Self { directory };
+        // What others may not reach is to be the driver's doing.
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let host = Self {
+            directory,
+            ids: Mutex::default(),
+        };
         host.file("idles", &guest::idles());
         host.file("powers-off", &microvm::powers_off());
         host.file("initramfs", &[0; 512]);
@@ -56,12 +74,47 @@ impl QemuHost {
     }
 
     pub(crate) fn qemu(&self, binary: Option<&str>) -> Qemu {
-        let default = Config::default();
+        let default = self.config();
         Qemu::new(Config {
             binary: binary.map_or(default.binary, Into::into),
+            ..default
+        })
+    }
+
+    pub(crate) fn with_kvm(&self) -> Qemu {
+        Qemu::new(Config {
+            accelerator: Some(Accelerator::Hardware),
+            ..self.config()
+        })
+    }
+
+    /// One that chooses by what it finds.
+    pub(crate) fn unforced(&self) -> Qemu {
+        Qemu::new(Config {
+            accelerator: None,
+            ..self.config()
+        })
+    }
+
+    fn config(&self) -> Config {
+        Config {
             runtime_dir: self.path("run"),
             accelerator: Some(Accelerator::Software),
-        })
+            ..Config::default()
+        }
+    }
+
+    /// The VMM of a machine.
+    pub(crate) fn pid(&self, id: VmId) -> u32 {
+        let pids = self.pids(&id.to_string());
+        assert_eq!(pids.len(), 1, "{pids:?}");
+        pids[0]
+    }
+
+    /// The control groups of a machine, of either version.
+    pub(crate) fn groups(&self, id: VmId) -> Vec<PathBuf> {
+        let groups = GROUPS.map(|root| Path::new(root).join(id.to_string()));
+        groups.into_iter().filter(|group| group.exists()).collect()
     }
 
     pub(crate) fn deeper(&self, name: &str) -> Qemu {
@@ -82,15 +135,14 @@ impl QemuHost {
         }
     }
 
-    /// Processes that have this directory and the text in one of their arguments. The dead are left out: their
-    /// arguments are empty.
+    /// Processes that write a console in this directory with the text in its path. The dead write none.
     fn pids(&self, text: &str) -> Vec<u32> {
-        let directory = self.path("run").display().to_string();
+        let directory = self.path("run");
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let arguments = String::from_utf8_lossy(&arguments).into_owned();
-            (arguments.contains(&directory) && arguments.contains(text)).then_some(pid)
+            let output = std::fs::read_link(format!("/proc/{pid}/fd/1")).ok()?;
+            let text_in = output.display().to_string().contains(text);
+            (output.starts_with(&directory) && text_in).then_some(pid)
         });
         processes.collect()
     }
@@ -103,15 +155,18 @@ impl Fixture for QemuHost {
     }
 
     fn spec(&self, guest: Guest) -> MachineSpec {
-        let number = IDS.fetch_add(1, Ordering::Relaxed);
-        let mut random = [number; 16];
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let mut random = [1; 16];
         random[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        random[4..8].copy_from_slice(&number.to_le_bytes());
+        let id = VmId::from_random(random);
+        self.ids.lock().unwrap().push(id);
         let vmlinux = match guest {
             Guest::Idles => self.path("idles"),
             Guest::PowersOff => self.path("powers-off"),
         };
         MachineSpec {
-            id: VmId::from_random(random),
+            id,
             name: format!("vm-{number}"),
             cpus: 1,
             memory: ByteSize::from_mib(32),
@@ -123,7 +178,7 @@ impl Fixture for QemuHost {
                 extra_args: Vec::new(),
             }),
             console: false,
-            owner: 0,
+            owner: FIRST_OWNER + number,
         }
     }
 
@@ -153,6 +208,9 @@ impl Fixture for QemuHost {
         let processes = self.pids("").into_iter().map(|pid| format!("process {pid}"));
         let files = std::fs::read_dir(self.path("run")).into_iter().flatten();
         let files = files.map(|file| file.unwrap().path().display().to_string());
-        processes.chain(files).collect()
+        let ids = self.ids.lock().unwrap();
+        let groups = ids.iter().flat_map(|id| self.groups(*id));
+        let groups = groups.map(|group| group.display().to_string());
+        processes.chain(files).chain(groups).collect()
     }
 }

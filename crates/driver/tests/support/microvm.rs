@@ -1,4 +1,4 @@
-//! What guests do on QEMU's `microvm` machine: its power and reset registers.
+//! What guests do on QEMU's `microvm` machine: its power and reset registers, and its serial port.
 
 use crate::guest::{kernel, says};
 
@@ -33,4 +33,14 @@ fn store(address: u32, value: u8) -> Vec<u8> {
     code.extend(address.to_le_bytes());
     code.push(value);
     code
+}
+
+/// Writes `idle` and then, for ever, each byte that comes on the serial port: reads the line status (0x3fd) until its bit 0
+/// says that there is one (16550 UART), then the byte, and writes it.
+pub(crate) fn echoes() -> Vec<u8> {
+    let wait = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xfb];
+    let echo = [0x66, 0xba, 0xf8, 0x03, 0xec, 0xee];
+    // Back to the beginning of `wait`: 2 bytes of this jump, 6 of `echo` and 9 of `wait`.
+    let again = [0xeb, 0xef];
+    kernel(&[says("idle\n"), [&wait[..], &echo, &again].concat()])
 }
