@@ -8,7 +8,7 @@ NAME   ?= dev
 export STATE RUN LISTEN IMAGE NAME
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean test check lint bundle image bench
+.PHONY: help up down clean test check lint bundle image bench bench-vm
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test: ## everything that checks the project; needs root, runs in network namespa
 
 bench: ## print the promised figures and write target/bench/*.json
 	@scripts/bench
+
+bench-vm: ## the figures of a VM's start, of 20 at once and of its SSH server
+	@scripts/bench vm
 
 bundle: ## make the guests' kernel and initramfs in target/bundle
 	@scripts/packages build

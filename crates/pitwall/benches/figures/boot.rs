@@ -10,7 +10,7 @@ use crate::direct::{Recipe, Stage};
 use crate::error::BenchError;
 use crate::host::{Host, run};
 use crate::measure::{Figure, Unit};
-use crate::process::{CpuTime, vmm_of};
+use crate::process::{CpuTime, arguments, vmm_of};
 use crate::{runs, say};
 
 /// What a start costs, in seconds.
@@ -18,6 +18,19 @@ use crate::{runs, say};
 pub(crate) struct Cost {
     pub(crate) wall: f64,
     pub(crate) cpu: f64,
+}
+
+/// What a start of ours costs, and whose processor time that is.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) cost: Cost,
+    pub(crate) vmm: f64,
+    /// Of pitwall and all that it ran.
+    pub(crate) pitwall: f64,
+    /// Of pwctl and ssh.
+    pub(crate) commands: f64,
+    /// QEMU's command line.
+    pub(crate) words: Vec<String>,
 }
 
 pub(crate) fn measure() -> Result<Vec<Figure>, BenchError> {
@@ -48,8 +61,8 @@ pub(crate) fn measure() -> Result<Vec<Figure>, BenchError> {
 }
 
 fn pair(host: &Host, stage: &Stage, number: u32) -> Result<(Cost, Cost), BenchError> {
-    let name = format!("bench-{number}");
-    let ours = ours(host, &name)?;
+    let name = host.vm_name(number);
+    let ours = ours(host, &name)?.cost;
     let recipe = Recipe::of(host, &name)?;
     host.pwctl(&["rm", &name, "--quiet"])?;
     let theirs = stage.start(host, &recipe)?;
@@ -61,23 +74,30 @@ fn pair(host: &Host, stage: &Stage, number: u32) -> Result<(Cost, Cost), BenchEr
 }
 
 /// As a person does it.
-fn ours(host: &Host, name: &str) -> Result<Cost, BenchError> {
-    let pitwall = CpuTime::of(host.pitwall_pid())?.total();
-    let commands = CpuTime::of_commands()?;
+pub(crate) fn ours(host: &Host, name: &str) -> Result<Start, BenchError> {
+    let pitwall_before = CpuTime::of(host.pitwall_pid())?.total();
+    let commands_before = CpuTime::of_commands()?;
     let start = Instant::now();
     host.create(name)?;
     host.pwctl(&["ssh", name, "--", "true"])?;
     let wall = start.elapsed().as_secs_f64();
-    let vmm = vmm(host, name)?;
-    let cpu = CpuTime::of(vmm)?.own
-        + (CpuTime::of(host.pitwall_pid())?.total() - pitwall)
-        + (CpuTime::of_commands()? - commands);
-    Ok(Cost { wall, cpu })
+    let pid = vmm(name)?;
+    let vmm = CpuTime::of(pid)?.own;
+    let pitwall = CpuTime::of(host.pitwall_pid())?.total() - pitwall_before;
+    let commands = CpuTime::of_commands()? - commands_before;
+    let cpu = vmm + pitwall + commands;
+    Ok(Start {
+        cost: Cost { wall, cpu },
+        vmm,
+        pitwall,
+        commands,
+        words: arguments(pid).unwrap_or_default(),
+    })
 }
 
-/// The process of a VM's VMM.
-pub(crate) fn vmm(host: &Host, name: &str) -> Result<u32, BenchError> {
-    vmm_of(&vm_id(host, name)?)?
+/// The process of a VM's VMM, found without asking pitwall: that would be counted.
+pub(crate) fn vmm(name: &str) -> Result<u32, BenchError> {
+    vmm_of(&format!("guest={name}"))?
         .ok_or_else(|| BenchError::unreadable("the process table", "no VMM of the VM"))
 }
 

@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::{ByteSize, MacAddr};
@@ -23,7 +23,7 @@ use wire::guest::{
 use crate::boot::{Cost, vm_id, vmm};
 use crate::error::BenchError;
 use crate::host::{Host, ip, run, until};
-use crate::process::{CpuTime, arguments};
+use crate::process::{CpuTime, Running, arguments};
 
 const BRIDGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
 const PREFIX: u8 = 16;
@@ -47,7 +47,7 @@ impl Recipe {
     /// Of a running VM.
     pub(crate) fn of(host: &Host, name: &str) -> Result<Self, BenchError> {
         let folder = host.state().join("host/vms").join(vm_id(host, name)?);
-        let words = arguments(vmm(host, name)?).unwrap_or_default();
+        let words = arguments(vmm(name)?).unwrap_or_default();
         let between = |before: &str, after: &str| {
             let found = words.iter().find_map(|word| {
                 let (_, rest) = word.split_once(before)?;
@@ -90,7 +90,8 @@ fn config(
     let serials = words
         .iter()
         .filter_map(|word| Some(word.split_once(",serial=")?.1));
-    let layers = serials.filter(|serial| !["pw-root", "pw-upper"].contains(serial));
+    let layers = serials.filter(|serial| serial.starts_with("pw-layer-"));
+    let has_modules = words.iter().any(|word| word.ends_with(",serial=pw-modules"));
     Ok(Config {
         revision: 1,
         hostname: name.to_owned(),
@@ -116,7 +117,7 @@ fn config(
             root: Disk::Serial("pw-root".to_owned()),
             root_devices: layers.map(|serial| Disk::Serial(serial.to_owned())).collect(),
             upper: Disk::Serial("pw-upper".to_owned()),
-            modules: None,
+            modules: has_modules.then(|| Disk::Serial("pw-modules".to_owned())),
         },
         service: None,
     })
@@ -176,7 +177,7 @@ impl Stage {
         let commands = CpuTime::of_commands()?;
         let start = Instant::now();
         let child = qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let qemu = Vmm(child.map_err(BenchError::io("start QEMU"))?);
+        let qemu = Running(child.map_err(BenchError::io("start QEMU"))?);
         let stream = until("QEMU's control socket", LIMIT, || {
             Ok(UnixStream::connect(&control).ok())
         })?;
@@ -210,16 +211,6 @@ impl Drop for Stage {
         let _ = Command::new("ip")
             .args(["netns", "del", &self.namespace])
             .output();
-    }
-}
-
-/// A running QEMU; it ends with this value.
-struct Vmm(Child);
-
-impl Drop for Vmm {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -57,10 +57,14 @@ impl Host {
 
     /// With pitwall up.
     pub(crate) fn up() -> Result<Self, BenchError> {
+        Self::up_logging("info")
+    }
+
+    /// With pitwall up, and this filter of its log.
+    pub(crate) fn up_logging(filter: &str) -> Result<Self, BenchError> {
         let mut host = Self::new()?;
-        let log = host.directory.path().join("log");
-        let file = File::create(&log).map_err(BenchError::io("make the log"))?;
-        let mut command = host.pitwall(&["up"]);
+        let file = File::create(host.log_file()).map_err(BenchError::io("make the log"))?;
+        let mut command = host.pitwall(&["up", "--log", filter]);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -104,6 +108,20 @@ impl Host {
 
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The name of a VM that no other host on this machine has.
+    pub(crate) fn vm_name(&self, number: impl std::fmt::Display) -> String {
+        format!("{}-{number}", self.namespace)
+    }
+
+    /// What pitwall logged.
+    pub(crate) fn log(&self) -> Result<String, BenchError> {
+        std::fs::read_to_string(self.log_file()).map_err(BenchError::io("read pitwall's log"))
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
     }
 
     /// The process of `pitwall up`.
@@ -160,7 +178,12 @@ impl Host {
 
     /// A VM of the Debian image, waited for.
     pub(crate) fn create(&self, name: &str) -> Result<(), BenchError> {
-        self.pwctl(&["create", name, "--image", &debian(), "--quiet"])
+        self.create_of(name, &debian("debian"))
+    }
+
+    /// A VM of an image, waited for.
+    pub(crate) fn create_of(&self, name: &str, image: &str) -> Result<(), BenchError> {
+        self.pwctl(&["create", name, "--image", image, "--quiet"])
             .map(drop)
     }
 
@@ -255,7 +278,7 @@ pub(crate) fn target() -> PathBuf {
     target.canonicalize().unwrap_or(target)
 }
 
-/// The reference of the small Debian image that `make image` makes.
-pub(crate) fn debian() -> String {
-    format!("oci:{}:latest", target().join("images/debian").display())
+/// The reference of an image that `scripts/debian-image` makes.
+pub(crate) fn debian(layout: &str) -> String {
+    format!("oci:{}:latest", target().join("images").join(layout).display())
 }

@@ -31,7 +31,7 @@ impl Machine {
         let memory = field(&read("/proc/meminfo")?, "MemTotal").unwrap_or_default();
         let kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
         Ok(Self {
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            cores: cores(),
             memory_mib: kib / 1024,
             cpu: field(&read("/proc/cpuinfo")?, "model name").unwrap_or_else(|| "unknown".to_owned()),
             accelerator: accelerator()?,
@@ -51,6 +51,11 @@ impl Machine {
             "{cores} cores of {cpu}, {memory_mib} MiB, VMs run with {accelerator}, load before {load_before}"
         )
     }
+}
+
+/// How many processors this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
 }
 
 /// What `pitwall doctor` says of it; a missing part of the host makes it fail, and is no matter here.

@@ -1,7 +1,10 @@
-//! The promised figures, measured: `make bench`, or `make bench FIGURES="boot ssh"`.
+//! The promised figures, measured: `make bench`, `make bench-vm`, or `make bench FIGURES="boot ssh"`.
 //!
 //! ```text
 //!   boot       create → first `ssh … true`, against the same QEMU started by hand
+//!   start      the same against a bare start of its kernel, and its stages
+//!   crowd      20 VMs at once, and what each costs in pitwall's memory
+//!   sshd       the guest's SSH server against Debian's in the same guest
 //!   ssh        one `ssh … true` on an idle VM
 //!   pull       the Debian image from a registry on loopback
 //!   disk       what a VM's disk costs after its boot and after idle time, and making it
@@ -15,7 +18,9 @@
 //! bench; one that cannot be measured does.
 
 mod again;
+mod bare;
 mod boot;
+mod crowd;
 mod direct;
 mod disk;
 mod error;
@@ -27,6 +32,9 @@ mod powerunit;
 mod process;
 mod pull;
 mod ssh;
+mod sshd;
+mod stages;
+mod start;
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -37,8 +45,11 @@ use measure::Figure;
 
 type Measure = fn() -> Result<Vec<Figure>, BenchError>;
 
-const ALL: [(&str, Measure); 7] = [
+const ALL: [(&str, Measure); 10] = [
     ("boot", boot::measure),
+    ("start", start::measure),
+    ("crowd", crowd::measure),
+    ("sshd", sshd::measure),
     ("ssh", ssh::measure),
     ("pull", pull::measure),
     ("disk", disk::measure),

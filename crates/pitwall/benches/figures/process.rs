@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Child;
 
 use crate::error::BenchError;
 
@@ -51,6 +52,8 @@ pub(crate) struct Memory {
     pub(crate) resident: f64,
     /// The same, each page divided by the number of processes that share it.
     pub(crate) proportional: f64,
+    /// Those of the resident that are no file's.
+    pub(crate) anonymous: f64,
 }
 
 impl Memory {
@@ -69,16 +72,16 @@ impl Memory {
         Ok(Self {
             resident: field("Rss:")?,
             proportional: field("Pss:")?,
+            anonymous: field("Anonymous:")?,
         })
     }
 }
 
-/// The QEMU whose command line names `word`.
+/// The QEMU whose command line has this word.
 pub(crate) fn vmm_of(word: &str) -> Result<Option<u32>, BenchError> {
     let names = |pid: &u32| {
         arguments(*pid).is_some_and(|words| {
-            words.first().is_some_and(|program| program.contains("qemu"))
-                && words.iter().any(|it| it.contains(word))
+            words.first().is_some_and(|program| program.contains("qemu")) && words.iter().any(|it| it == word)
         })
     };
     Ok(all()?.into_iter().find(names))
@@ -89,6 +92,16 @@ pub(crate) fn all() -> Result<Vec<u32>, BenchError> {
     let entries = fs::read_dir("/proc").map_err(BenchError::io("list /proc"))?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(pids.collect())
+}
+
+/// A process that ends with this value.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The words of a process's command line, while it runs.

@@ -69,7 +69,7 @@ impl Registry {
         })?;
         let mut copy = host.command("skopeo");
         copy.args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]);
-        run(copy.args([&debian(), &format!("docker://{ADDRESS}/debian:latest")]))?;
+        run(copy.args([&debian("debian"), &format!("docker://{ADDRESS}/debian:latest")]))?;
         Ok(registry)
     }
 }

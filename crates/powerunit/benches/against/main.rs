@@ -5,8 +5,9 @@
 //!   OURS=HOST:PORT PEER=HOST:PORT LOGIN=root KEY=FILE cargo bench -p powerunit
 //! ```
 //!
-//! `PAIRS` says how often (3), `ONLY` which of them, by a word of its name, and `POWERUNIT` which program to start on loopback: the one in the initramfs is built for size,
-//! cargo's own is not. A ratio of 1 means as fast as the peer, more means faster; the promise is 0.8 for each.
+//! `PAIRS` says how often (3), `ONLY` which of them, by a word of its name, and `POWERUNIT` which program to start on
+//! loopback: the one in the initramfs is built for size, cargo's own is not. With `JSON` each line is an object with all
+//! samples in seconds, for `make bench-vm`. A ratio of 1 means as fast as the peer, more means faster; the promise is 0.8 for each.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -29,6 +30,11 @@ fn main() {
     }
     let peers = Peers::find();
     let pairs: usize = std::env::var("PAIRS").map_or(3, |text| text.parse().unwrap());
+    let print = if std::env::var_os("JSON").is_some() {
+        print_json
+    } else {
+        print
+    };
     let only = std::env::var("ONLY").unwrap_or_default();
     for (name, work) in WORKS {
         if !name.contains(&only) {
@@ -45,6 +51,15 @@ fn main() {
         }
         print(name, &samples.0, &samples.1);
     }
+}
+
+fn print_json(name: &str, ours: &[Duration], peer: &[Duration]) {
+    let seconds = |times: &[Duration]| -> Vec<f64> { times.iter().map(Duration::as_secs_f64).collect() };
+    println!(
+        "{{\"work\": {name:?}, \"ours\": {:?}, \"peer\": {:?}}}",
+        seconds(ours),
+        seconds(peer)
+    );
 }
 
 fn print(name: &str, ours: &[Duration], peer: &[Duration]) {

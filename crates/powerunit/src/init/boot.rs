@@ -31,6 +31,7 @@ pub(super) struct Made {
 
 /// Everything that needs no configuration.
 pub(super) fn early() -> Result<Machine, Error> {
+    let begun = since_kernel_start();
     rustix::process::umask(rustix::fs::Mode::empty());
     crate::limits::set_for_everyone();
     apifs::mount_early()?;
@@ -38,6 +39,7 @@ pub(super) fn early() -> Result<Machine, Error> {
     modules::load()?;
     lacks::tell();
     let mut port = Port::open()?;
+    tell(&mut port, "init", begun);
     stage(&mut port, "modules");
     Ok(Machine { port, signals })
 }
@@ -70,7 +72,10 @@ pub(super) fn make(config: &Config, port: &mut Port) -> Result<Made, Error> {
 
 /// Tells the host how far the boot is.
 pub(super) fn stage(port: &mut Port, name: &str) {
-    let at = since_kernel_start();
+    tell(port, name, since_kernel_start());
+}
+
+fn tell(port: &mut Port, name: &str, at: Duration) {
     kmsg::note(&format!("{name} at {} ms", at.as_millis()));
     port.send(&GuestFrame::Stage {
         name: name.to_owned(),
