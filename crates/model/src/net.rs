@@ -145,7 +145,7 @@ impl MacAddr {
     }
 
     /// The locally administered, unicast address (IEEE 802 section 8.4) of the VM that holds `address`: two fixed
-    /// bytes and the address, so two VMs of one subnet never share one.
+    /// bytes and the address, so two VMs of one subnet never share one. The gateway's, likewise, is the bridge's.
     pub const fn for_vm(address: Ipv4Addr) -> Self {
         let [a, b, c, d] = address.octets();
         Self([0x06, 0x70, a, b, c, d])

@@ -202,6 +202,8 @@ fn what_somebody_took_away_is_put_back() {
         network.tend().await;
         let ports = run("ip -o link show master pwbr0");
         assert!(ports.contains("pw-0-3"), "{ports}");
+        let neighbours = run("ip neigh show nud permanent");
+        assert!(neighbours.contains("172.30.0.3 dev pwbr0"), "{neighbours}");
         assert!(vm.connects(OUTSIDE, port).is_some());
         teardown().await;
     });

@@ -54,6 +54,11 @@ impl Network {
             // The tables themselves are gone; TAPs that are up meanwhile are held by the bridge's isolation only.
             self.apply_with(rules, Some(sender)).await?;
         }
+        self.join(sender).await
+    }
+
+    /// The TAP on the bridge, and what the host knows of who is behind it.
+    pub(super) async fn join(&self, sender: &Sender) -> Result<(), NetworkError> {
         let name = sender.tap.clone();
         let ensure = Request::EnsureTap {
             name,

@@ -21,14 +21,7 @@ impl Network {
         }
         for stray in links.iter().filter(|link| link.bridge.is_none()) {
             if let Some(sender) = taps::sender(&self.config, stray) {
-                let (name, bridge) = (sender.tap.clone(), self.config.bridge.clone());
-                let rejoin = Request::EnsureTap {
-                    name,
-                    bridge,
-                    alias: taps::alias(&sender),
-                    owner: self.config.owner(sender.address),
-                };
-                self.perform("put a TAP back on the bridge", rejoin).await?;
+                self.join(&sender).await?;
             }
         }
         if self.config.outbound.is_none() {

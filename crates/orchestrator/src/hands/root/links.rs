@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::TryStreamExt;
+use model::MacAddr;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressAttribute;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
@@ -112,12 +113,15 @@ fn name_of(message: &LinkMessage) -> Option<String> {
     })
 }
 
-pub(super) async fn find(socket: &Socket, name: &str) -> Result<Option<u32>, HandsError> {
+async fn look(socket: &Socket, name: &str) -> Result<Option<LinkMessage>, HandsError> {
     let messages = dump(socket).await?;
     Ok(messages
-        .iter()
-        .find(|link| name_of(link).as_deref() == Some(name))
-        .map(|link| link.header.index))
+        .into_iter()
+        .find(|link| name_of(link).as_deref() == Some(name)))
+}
+
+pub(super) async fn find(socket: &Socket, name: &str) -> Result<Option<u32>, HandsError> {
+    Ok(look(socket, name).await?.map(|link| link.header.index))
 }
 
 pub(super) async fn index(socket: &Socket, name: &str) -> Result<u32, HandsError> {
@@ -126,7 +130,8 @@ pub(super) async fn index(socket: &Socket, name: &str) -> Result<u32, HandsError
         .ok_or_else(|| HandsError::NoLink(name.to_owned()))
 }
 
-/// Makes the bridge unless it is there, gives it its address, takes any other, and brings it up.
+/// Makes the bridge unless it is there, gives it its addresses, takes any other, and brings it up. Without a hardware
+/// address of its own a bridge has that of one of its ports, so it would change as VMs come and go.
 pub(super) async fn ensure_bridge(name: &str, gateway: Ipv4Addr, bits: u8) -> Result<(), HandsError> {
     let existing = list().await?.into_iter().find(|link| link.name == name);
     if existing
@@ -154,7 +159,10 @@ pub(super) async fn ensure_bridge(name: &str, gateway: Ipv4Addr, bits: u8) -> Re
 }
 
 async fn settle_bridge(socket: &Socket, name: &str, gateway: Ipv4Addr, bits: u8) -> Result<(), HandsError> {
-    let index = index(socket, name).await?;
+    let bridge = look(socket, name)
+        .await?
+        .ok_or_else(|| HandsError::NoLink(name.to_owned()))?;
+    let index = bridge.header.index;
     setting::disable_ipv6(name)?;
     let addresses: Vec<_> = socket
         .handle
@@ -187,11 +195,15 @@ async fn settle_bridge(socket: &Socket, name: &str, gateway: Ipv4Addr, bits: u8)
             .await;
         added.map_err(refused("give an address to", name))?;
     }
-    let up = LinkUnspec::new_with_index(index).up().build();
+    // Each change of it, even to the same one, makes the kernel forget the bridge's neighbours.
+    let mac = MacAddr::for_vm(gateway).octets().to_vec();
+    let known = bridge.attributes.contains(&LinkAttribute::Address(mac.clone()));
+    let settled = LinkUnspec::new_with_index(index).up();
+    let settled = if known { settled } else { settled.address(mac) };
     socket
         .handle
         .link()
-        .set(up)
+        .set(settled.build())
         .execute()
         .await
         .map_err(refused("bring up", name))
