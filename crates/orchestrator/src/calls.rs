@@ -101,7 +101,8 @@ fn no_console(error: &DriverError, consoles: Consoles) -> (FailureCode, &'static
     }
     let message = match consoles {
         Consoles::OnRequest => "the VM has no console: create it with --console",
-        Consoles::None | Consoles::Always => "the VM has no console",
+        Consoles::Always => "the VM was started by an older Pitwall: it has a console after its next start",
+        Consoles::None => "the VM has no console",
     };
     (FailureCode::Unsupported, message)
 }

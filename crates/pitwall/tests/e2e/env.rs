@@ -283,9 +283,9 @@ impl Host {
         found.unwrap_or_else(|| panic!("{vm} has no VMM"))
     }
 
-    /// The VMMs of this host: processes whose command line names its run-time directory, or one of its jails.
+    /// The VMMs of this host: processes whose command line names a disk of its, or one of its jails.
     pub(crate) fn vmms(&self) -> Vec<i32> {
-        let directory = self.run_directory().display().to_string();
+        let directory = self.state.display().to_string();
         let jails = fs::read_dir(self.state.join("jails/firecracker"))
             .into_iter()
             .flatten();

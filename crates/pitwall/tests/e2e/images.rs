@@ -1,7 +1,7 @@
 //! Images from a registry, and images with nearly nothing in them.
 
 use crate::env::Host;
-use crate::registry::{Registry, one_program};
+use crate::registry::{Registry, layered, one_program};
 
 #[test]
 fn an_image_from_a_real_registry_becomes_a_vm() {
@@ -39,4 +39,29 @@ fn an_image_with_one_static_program_and_nothing_else_works() {
         "{}",
         crate::env::text(&shell)
     );
+}
+
+#[test]
+fn layers_are_disks_while_there_are_places_and_one_disk_beyond() {
+    let host = Host::up();
+    // The image, the VM's own disk and that of the kernel's modules; a split image's first disk has its names only.
+    for (layers, disks) in [(4, 1 + 4 + 2), (30, 1 + 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = layered(&directory.path().join("layout"), layers);
+        let name = format!("layers-{layers}");
+        host.pwctl_ok(&[
+            "create", &name, "--image", &image, "--memory", "256M", "--disk", "128M",
+        ]);
+        let found = host.ssh_ok(&name, "for disk in /sys/block/vd*; do echo $disk; done");
+        assert_eq!(found.lines().count(), disks, "{layers} layers: {found}");
+        let found = host.ssh_ok(
+            &name,
+            "for transport in /sys/bus/virtio/devices/*; do echo $transport; done",
+        );
+        let fixed = found.lines().count() - disks + 3;
+        assert!(fixed <= 8, "{layers} layers: {found}");
+        let numbers = host.ssh_ok(&name, "cat /layers/*");
+        assert_eq!(numbers.lines().count(), layers as usize - 1, "{numbers}");
+        host.pwctl_ok(&["rm", &name]);
+    }
 }

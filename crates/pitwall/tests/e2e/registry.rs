@@ -119,6 +119,23 @@ pub(crate) fn one_program(directory: &std::path::Path) -> String {
 
 /// A layout with a static busybox and a shell.
 pub(crate) fn busybox(directory: &std::path::Path) -> String {
+    let root = busybox_root(directory);
+    of_root(directory, &root)
+}
+
+/// The same in so many layers. Each but the lowest has a file `/layers/NUMBER` that holds its number.
+pub(crate) fn layered(directory: &std::path::Path, count: u32) -> String {
+    let mut layers = vec![layer(directory, &busybox_root(directory))];
+    for number in 1..count {
+        let root = directory.with_extension(format!("root{number}"));
+        std::fs::create_dir_all(root.join("layers")).unwrap();
+        std::fs::write(root.join(format!("layers/{number}")), format!("{number}\n")).unwrap();
+        layers.push(layer(directory, &root));
+    }
+    of_layers(directory, &layers)
+}
+
+fn busybox_root(directory: &std::path::Path) -> std::path::PathBuf {
     let root = directory.with_extension("root");
     let bin = root.join("bin");
     std::fs::create_dir_all(&bin).unwrap();
@@ -126,11 +143,22 @@ pub(crate) fn busybox(directory: &std::path::Path) -> String {
     for name in ["sh", "cat", "sync", "tty", "poweroff"] {
         std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
     }
-    of_root(directory, &root)
+    root
 }
 
 /// A layout with one layer, which holds this directory.
 fn of_root(directory: &std::path::Path, root: &std::path::Path) -> String {
+    of_layers(directory, &[layer(directory, root)])
+}
+
+/// A layer's digest and its bytes.
+struct Layer {
+    digest: String,
+    size: u64,
+}
+
+/// The layer that holds this directory, put into the layout.
+fn layer(directory: &std::path::Path, root: &std::path::Path) -> Layer {
     let tar = directory.with_extension("tar");
     run(
         "tar",
@@ -142,24 +170,32 @@ fn of_root(directory: &std::path::Path, root: &std::path::Path) -> String {
             ".",
         ],
     );
-    let bytes = std::fs::read(&tar).unwrap();
     let digest = sha256(&tar);
     let blobs = directory.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
-    std::fs::copy(&tar, blobs.join(&digest)).unwrap();
+    let size = std::fs::copy(&tar, blobs.join(&digest)).unwrap();
+    Layer { digest, size }
+}
+
+/// A layout with these layers, the lowest first.
+fn of_layers(directory: &std::path::Path, layers: &[Layer]) -> String {
     let architecture = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {
         "amd64"
     };
+    let list = |each: &dyn Fn(&Layer) -> String| layers.iter().map(each).collect::<Vec<_>>().join(",");
+    let ids = list(&|layer| format!(r#""sha256:{}""#, layer.digest));
     let config = format!(
-        r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}}}}"#
+        r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":[{ids}]}}}}"#
     );
-    let layers = format!(
-        r#"[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:{digest}","size":{}}}]"#,
-        bytes.len()
-    );
-    layout(directory, &config, &layers)
+    let descriptors = list(&|layer| {
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:{}","size":{}}}"#,
+            layer.digest, layer.size
+        )
+    });
+    layout(directory, &config, &format!("[{descriptors}]"))
 }
 
 fn layout(directory: &std::path::Path, config: &str, layers: &str) -> String {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -250,4 +251,57 @@ fn files(host: &Host) {
     let full = host.pwctl(&["cp", &of_here("big"), "box:/mnt"]);
     assert_eq!(full.status.code(), Some(1), "{}", text(&full));
     assert!(text(&full).contains("No space left on device"), "{}", text(&full));
+}
+
+/// What the VM's service does: it answers what is typed on the console.
+const ANSWERS: &str = "exec </dev/ttyS0 >/dev/ttyS0; while read -r line; do echo \"heard $line\"; done";
+
+/// Types a line on a console and waits for words that only the console tells.
+fn on_console(host: &Host, options: &[&str], typed: &str, wanted: &str) {
+    let mut command = host.pwctl_command(&[&["console", "box"], options].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (show, lines) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        shown.map_while(Result::ok).for_each(|line| drop(show.send(line)));
+    });
+    let mut seen = Vec::new();
+    until("the console tells it", PATIENCE, || {
+        seen.extend(lines.try_iter());
+        seen.iter()
+            .any(|line: &String| line.contains(wanted))
+            .then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap();
+}
+
+#[test]
+fn a_console_is_typed_on_read_from_its_beginning_and_outlives_pitwall() {
+    let mut host = Host::up();
+    create(&host, "box", &["--restart", "no", "--", "sh", "-c", ANSWERS]);
+    on_console(&host, &[], "one\n", "heard one");
+    let pid = host.vmm("box");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    // The number of 172.30.0.3 in its subnet, above the first.
+    assert!(
+        status.contains("Uid:\t1879048195\t"),
+        "it is not confined: {status}"
+    );
+    host.kill();
+    host.start(&["up"]);
+    host.wait_until_up();
+    host.wait_for_status("box", "RUNNING");
+    assert_eq!(host.vmm("box"), pid, "it was restarted");
+    on_console(&host, &[], "two\n", "heard two");
+    on_console(&host, &["--read-only"], "", "heard one");
+    host.pwctl_ok(&["stop", "box"]);
+    let off = host.pwctl(&["console", "box"]);
+    assert!(!off.status.success(), "{}", text(&off));
+    host.pwctl_ok(&["rm", "box"]);
+    host.assert_no_vm_left();
 }
