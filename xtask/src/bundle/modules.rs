@@ -33,7 +33,7 @@ impl When {
 }
 
 /// Those wanted, in order of use: the control port first, so that the configuration arrives while disks appear.
-const WANTED: [(&str, When); 9] = [
+const WANTED: [(&str, When); 10] = [
     ("virtio_mmio", When::Always),
     ("virtio_pci", When::Pci),
     ("virtio_console", When::Always),
@@ -43,6 +43,7 @@ const WANTED: [(&str, When); 9] = [
     ("overlay", When::Always),
     ("virtio_net", When::Always),
     ("virtio_balloon", When::Virtio(5)),
+    ("virtio_rng", When::Virtio(4)),
 ];
 
 /// One module, ready to be packed.

@@ -25,6 +25,7 @@ fn a_machine_is_a_real_computer_and_its_disk_grows() {
     let image = Image::without_commands(folder.path());
     let upper = upper_disk(folder.path());
     let mut vm = start(folder.path(), &image, &upper);
+    randomness_comes_from_the_host(&vm);
     kernel_modules_load(&vm);
     volumes_are_directories_of_the_disk(&vm);
     groups_have_controllers(&vm);
@@ -101,6 +102,16 @@ fn start(folder: &Path, image: &Image, upper: &Path) -> Vm {
 
 fn root(vm: &Vm, script: &str) -> String {
     vm.client().text_as("root", script)
+}
+
+/// The kernel takes it from the host's device, and was ready to give it before anybody could ask.
+fn randomness_comes_from_the_host(vm: &Vm) {
+    let current = root(vm, "cat /sys/class/misc/hw_random/rng_current");
+    assert!(current.starts_with("virtio_rng."), "{current}");
+    assert_eq!(root(vm, "head -c 32 /dev/hwrng | wc -c"), "32");
+    let log = root(vm, "dmesg");
+    let at = |what: &str| log.find(what).unwrap_or_else(|| panic!("no {what} in\n{log}"));
+    assert!(at("random: crng init done") < at("powerunit: ssh at "), "{log}");
 }
 
 /// By name, by the kernel's own wish, and by a device that is opened; with no program of the image's.

@@ -291,7 +291,8 @@ fn qemu(folder: &Path, machine: Machine, disks: [&Path; 2], port: u16) -> Child 
         -netdev user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:2222
         -device virtio-net-{bus},netdev=n0,mac=06:70:0a:00:02:0f
         -chardev socket,id=c0,path={control},server=on,wait=off
-        -device virtio-serial-{bus} -device virtserialport,chardev=c0,name=pw.ctl",
+        -device virtio-serial-{bus} -device virtserialport,chardev=c0,name=pw.ctl
+        -object rng-builtin,id=rng0 -device virtio-rng-{bus},rng=rng0",
         kernel = kernel.display(),
         initrd = initrd.display(),
         modules = modules.display(),
