@@ -62,13 +62,28 @@ pub(crate) struct Confinement {
     pub(crate) rights: Rights,
 }
 
-/// A part of it that could not be done.
+/// A part of it that could not be done; it travels within an [`io::Error`], as what a start fails of.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}", path.display())]
-struct ConfineError {
+pub(crate) struct ConfineError {
     operation: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+impl From<ConfineError> for DriverError {
+    fn from(error: ConfineError) -> Self {
+        let ConfineError {
+            operation,
+            path,
+            source,
+        } = error;
+        Self::Confine {
+            operation,
+            path,
+            source,
+        }
+    }
 }
 
 fn failed<E: Into<io::Error>>(operation: &'static str, path: &Path) -> impl FnOnce(E) -> io::Error {
@@ -223,7 +238,10 @@ fn prepare(path: &Path, place: &Path) -> io::Result<()> {
 mod tests {
     use std::process::Command;
 
+    use model::{ReasonCode, VmId};
+
     use super::*;
+    use crate::folder::Folder;
     use crate::launch::Launch;
 
     const OWNER: u32 = 0x7000_00ff;
@@ -309,9 +327,11 @@ mod tests {
             confinement: Some(Confinement { root, rights }),
             ..Launch::new(Command::new("/bin/true"), directory.path().join("log"))
         };
-        let Err(error) = launch.spawn() else {
+        let folder = Folder::new(directory.path(), VmId::from_random([1; 16]));
+        let Err(error) = launch.record_in(&folder) else {
             panic!("it runs")
         };
+        assert_eq!(error.reason().code, ReasonCode::HostNotReady);
         let allowed = nix::unistd::geteuid().is_root();
         let expected = if allowed {
             "cannot mount a root on"

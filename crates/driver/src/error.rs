@@ -43,6 +43,17 @@ pub enum DriverError {
         #[source]
         source: io::Error,
     },
+    /// The VMM's process could not be confined, so it was not started.
+    #[error("cannot confine a VMM: cannot {operation} {}", path.display())]
+    Confine {
+        /// A verb.
+        operation: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The VMM started and ended at once.
     #[error("the VMM of {id} did not come up: it {exit}; it said: {said}")]
     DidNotStart {
@@ -228,6 +239,11 @@ impl DriverError {
                 ReasonCode::HostNotReady,
                 message,
                 "install the VMM on the host: `pitwall doctor` says how",
+            ),
+            Self::Confine { .. } => Reason::passing(
+                ReasonCode::HostNotReady,
+                message,
+                "run Pitwall as root, where it may make namespaces and mounts: a container needs CAP_SYS_ADMIN for it",
             ),
             Self::NoProcessor { .. } => Reason::passing(
                 ReasonCode::HostNotReady,

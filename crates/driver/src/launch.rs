@@ -11,7 +11,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::DriverError;
-use crate::confine::{Confinement, Rights};
+use crate::confine::{ConfineError, Confinement, Rights};
 use crate::folder::Folder;
 use crate::process::Process;
 
@@ -56,7 +56,10 @@ impl Launch {
         let binary = self.command.get_program().into();
         let process = self
             .spawn()
-            .map_err(|source| DriverError::Execute { binary, source })?;
+            .map_err(|source| match source.downcast::<ConfineError>() {
+                Ok(error) => error.into(),
+                Err(source) => DriverError::Execute { binary, source },
+            })?;
         let recorded = process.record().and_then(|record| folder.write_record(record));
         if let Err(error) = recorded {
             process.kill()?;

@@ -29,3 +29,16 @@ fn named(argument: &[u8]) -> Option<PathBuf> {
         .strip_suffix(b",append=on")?;
     Some(std::str::from_utf8(path).ok()?.replace(",,", ",").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_was_started_by_an_older_pitwall_is_known() {
+        let known = named(b"file,id=con,path=/run/a,,b/vm_x/console.log,append=on");
+        assert_eq!(known, Some("/run/a,b/vm_x/console.log".into()));
+        assert_eq!(named(CONSOLE.as_bytes()), None);
+        assert_eq!(console(std::process::id()), None);
+    }
+}
