@@ -26,6 +26,7 @@ pub mod commands;
 pub mod init;
 mod launch;
 mod limits;
+mod memory;
 pub mod sftp;
 mod signal;
 pub mod ssh;

@@ -27,6 +27,7 @@ use crate::process::{CpuTime, Running, arguments};
 
 const BRIDGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
 const PREFIX: u8 = 16;
+const TAP: &str = "pw-hand";
 
 /// Longer than a boot under software emulation on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -34,9 +35,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// All it takes to start a VM of Pitwall's again without Pitwall.
 pub(crate) struct Recipe {
     words: Vec<String>,
-    console: String,
     upper: String,
-    tap: String,
     disk: ByteSize,
     config: Config,
     /// The line that people paste, which pins the same host key.
@@ -48,13 +47,6 @@ impl Recipe {
     pub(crate) fn of(host: &Host, name: &str) -> Result<Self, BenchError> {
         let folder = host.state().join("host/vms").join(vm_id(host, name)?);
         let words = arguments(vmm(name)?).unwrap_or_default();
-        let between = |before: &str, after: &str| {
-            let found = words.iter().find_map(|word| {
-                let (_, rest) = word.split_once(before)?;
-                Some(rest.split_once(after)?.0.to_owned())
-            });
-            found.ok_or_else(|| BenchError::unreadable("QEMU's command line", words.join(" ")))
-        };
         let upper = folder.join("upper.ext4");
         let length = upper
             .metadata()
@@ -67,8 +59,6 @@ impl Recipe {
             .and_then(|(_, address)| address.parse().ok());
         let address = address.ok_or_else(|| BenchError::unreadable("the ssh command", ssh.clone()))?;
         Ok(Self {
-            console: between("file,id=con,path=", ",append=on")?,
-            tap: between("ifname=", ",script=no")?,
             upper: upper.display().to_string(),
             disk: ByteSize::from_bytes(length),
             config: config(&folder, host, name, address, &words)?,
@@ -161,19 +151,18 @@ impl Stage {
     pub(crate) fn start(&self, host: &Host, recipe: &Recipe) -> Result<Cost, BenchError> {
         let upper = self.directory.path().join("upper.ext4");
         orchestrator::make_disk(&host.state().join("host/templates"), &upper, recipe.disk)?;
-        self.ip(&["tuntap", "add", &recipe.tap, "mode", "tap"])?;
-        self.ip(&["link", "set", &recipe.tap, "master", "pwbr0", "up"])?;
+        self.ip(&["tuntap", "add", TAP, "mode", "tap"])?;
+        self.ip(&["link", "set", TAP, "master", "pwbr0", "up"])?;
         let cost = self.run(recipe, &upper);
-        self.ip(&["link", "del", &recipe.tap])?;
+        self.ip(&["link", "del", TAP])?;
         cost
     }
 
     fn run(&self, recipe: &Recipe, upper: &Path) -> Result<Cost, BenchError> {
-        let console = self.directory.path().join("console");
         let control = self.directory.path().join("control");
         let _ = fs::remove_file(&control);
         let mut qemu = self.command("qemu-system-x86_64");
-        qemu.args(self.words(recipe, upper, &console, &control));
+        qemu.args(self.words(recipe, upper, &control));
         let commands = CpuTime::of_commands()?;
         let start = Instant::now();
         let child = qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
@@ -189,8 +178,8 @@ impl Stage {
         Ok(Cost { wall, cpu })
     }
 
-    /// The words of Pitwall's QEMU with this stage's files, and sockets made by QEMU instead of inherited.
-    fn words(&self, recipe: &Recipe, upper: &Path, console: &Path, control: &Path) -> Vec<String> {
+    /// The words of Pitwall's QEMU with this stage's disk, and sockets and TAP opened by QEMU instead of inherited.
+    fn words(&self, recipe: &Recipe, upper: &Path, control: &Path) -> Vec<String> {
         let monitor = self.directory.path().join("monitor");
         let _ = fs::remove_file(&monitor);
         let socket =
@@ -198,9 +187,8 @@ impl Stage {
         let own = |word: &String| match word {
             word if word.starts_with("socket,id=qmp,") => socket("qmp", &monitor),
             word if word.starts_with("socket,id=ctl,") => socket("ctl", control),
-            word => word
-                .replace(&recipe.console, &console.display().to_string())
-                .replace(&recipe.upper, &upper.display().to_string()),
+            word if word.starts_with("tap,") => format!("tap,id=n0,ifname={TAP},script=no,downscript=no"),
+            word => word.replace(&recipe.upper, &upper.display().to_string()),
         };
         recipe.words.iter().skip(1).map(own).collect()
     }

@@ -27,6 +27,7 @@ use super::initctl::Initctl;
 use super::ssh_child::{Report, SshChild};
 use super::workload::Workload;
 use super::{entropy, identity, kmsg, shutdown, signals, streams};
+use crate::memory;
 
 /// What processes get when the machine is stopped from inside, where nobody names a grace period.
 const GRACE_FROM_INSIDE: Duration = Duration::from_secs(10);
@@ -56,6 +57,8 @@ struct Guest {
     state: State,
     /// The kernel's: another one means another boot.
     boot_id: String,
+    /// When to count as idle, unless the host wants something first.
+    rest_at: Option<Instant>,
 }
 
 /// How a machine is to end, and how patiently.
@@ -97,6 +100,7 @@ impl Guest {
             clock: Clock::default(),
             state: State::Waiting,
             boot_id: boot_id(),
+            rest_at: None,
         })
     }
 
@@ -114,6 +118,7 @@ impl Guest {
                 };
             }
             self.tend_children();
+            self.rest();
             self.wait(self.timeout());
         }
     }
@@ -176,7 +181,15 @@ impl Guest {
         None
     }
 
+    /// Makes the process small again when it has been idle for a while.
+    fn rest(&mut self) {
+        if self.rest_at.take_if(|at| *at <= Instant::now()).is_some() {
+            memory::give_back_program();
+        }
+    }
+
     fn open(&mut self, stream: u32, open: Open) {
+        self.rest_at = Instant::now().checked_add(memory::REST);
         match &mut self.state {
             State::Up(up) => up.workload.open(stream, open, &self.epoll, &mut self.port),
             State::Waiting | State::Failed { .. } => {
@@ -271,6 +284,7 @@ impl Guest {
             up.start_child(&self.epoll);
         }
         for report in reports {
+            self.rest_at = Instant::now().checked_add(memory::REST);
             up.announce(report, &mut self.port);
             // Only now, so that the service does not take the processor from the first login.
             up.workload.begin();
@@ -280,7 +294,7 @@ impl Guest {
 
     fn timeout(&self) -> Option<Timespec> {
         let State::Up(up) = &self.state else { return None };
-        let due = [up.start_again_at, up.workload.due()]
+        let due = [up.start_again_at, up.workload.due(), self.rest_at]
             .into_iter()
             .flatten()
             .min()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use russh::server::run_stream;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::auth::{Authority, Entrance};
@@ -13,14 +14,17 @@ use super::client::Client;
 use super::environment::Ends;
 use super::gate::{Gate, Gated};
 use super::lobby::{Limits, Lobby, Place};
+use crate::memory;
 
 /// Accepts for as long as the process lives.
 pub(super) async fn accept(listener: TcpListener, authority: Authority, limits: Limits) {
     let lobby = Arc::new(Lobby::new(limits));
+    let ended = Arc::new(Notify::new());
+    tokio::spawn(rest(Arc::clone(&ended)));
     loop {
         match admit(&listener, &lobby).await {
             Ok((stream, connection, place)) => {
-                let (authority, lobby) = (authority.clone(), Arc::clone(&lobby));
+                let (authority, lobby, ended) = (authority.clone(), Arc::clone(&lobby), Arc::clone(&ended));
                 tokio::spawn(async move {
                     let number = place.number();
                     let mut serving = std::pin::pin!(serve(stream, authority, place));
@@ -33,11 +37,21 @@ pub(super) async fn accept(listener: TcpListener, authority: Authority, limits: 
                         }
                     }
                     drop(connection);
+                    ended.notify_one();
                 });
             }
             // Out of descriptors or memory: what is open will close.
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
+    }
+}
+
+/// Makes the process small again some time after its start and after connections have ended.
+async fn rest(ended: Arc<Notify>) {
+    loop {
+        sleep(memory::REST).await;
+        memory::give_back_program();
+        ended.notified().await;
     }
 }
 
