@@ -86,6 +86,8 @@ pub enum Content {
     Nothing,
     /// JSON of a shape.
     Json(Shape),
+    /// A JSON merge patch (RFC 7396) of a shape; it may also come as plain JSON.
+    MergePatch(Shape),
     /// Server-sent events whose `data` is JSON of a shape.
     Events(Shape),
     /// JSON of no fixed shape.
@@ -98,6 +100,10 @@ pub enum Content {
     WebSocket,
 }
 
+/// The media type of JSON.
+pub const JSON_MEDIA_TYPE: &str = "application/json";
+/// The media type of [`Content::MergePatch`].
+pub const MERGE_PATCH_MEDIA_TYPE: &str = "application/merge-patch+json";
 /// The media type of [`Content::Lines`].
 pub const LINES_MEDIA_TYPE: &str = "application/x-ndjson";
 /// The media type of [`Content::Tar`].

@@ -35,7 +35,8 @@ pub mod vms;
 pub use client::{Client, ClientConfig, ClientError};
 pub use console::ConsoleQuery;
 pub use endpoint::{
-    Access, Answer, Content, Endpoint, LINES_MEDIA_TYPE, Query, QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
+    Access, Answer, Content, Endpoint, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE, Query,
+    QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
 };
 pub use events::Event;
 pub use exec::{CreateExec, Exec, Terminal};
@@ -48,7 +49,7 @@ pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 pub use service::{Health, Version};
-pub use vms::{CreateVm, Reason, Stage, Vm, VmList, VmStatus};
+pub use vms::{ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmStatus};
 
 pub use model::{
     ByteSize, ExecId, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode,

@@ -7,7 +7,7 @@ use model::ProblemCode;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
 };
-use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
@@ -15,7 +15,9 @@ use utoipa::openapi::{
     Response, ResponseBuilder,
 };
 
-use crate::endpoint::{LINES_MEDIA_TYPE, Named, Query, QueryKind, TAR_MEDIA_TYPE};
+use crate::endpoint::{
+    JSON_MEDIA_TYPE, LINES_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE, Named, Query, QueryKind, TAR_MEDIA_TYPE,
+};
 use crate::{Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row, endpoints};
 
 /// The document as it is checked in beside this crate; a test holds it equal to [`openapi`].
@@ -88,12 +90,8 @@ fn operation(endpoint: &Endpoint) -> Operation {
     for query in endpoint.query {
         operation = operation.parameter(query_parameter(query));
     }
-    if let Some((media_type, body)) = endpoint.request.and_then(body) {
-        let request = RequestBodyBuilder::new()
-            .description(request_note(endpoint.request))
-            .content(media_type, body)
-            .required(Some(Required::True));
-        operation = operation.request_body(Some(request.build()));
+    if let Some(content) = endpoint.request {
+        operation = operation.request_body(request(content));
     }
     for answer in endpoint.answers {
         if matches!(answer.content, Content::Events(_)) {
@@ -116,17 +114,29 @@ fn operation(endpoint: &Endpoint) -> Operation {
     operation.security(security).build()
 }
 
+fn request(content: Content) -> Option<RequestBody> {
+    let (media_type, form) = body(content)?;
+    let mut request = RequestBodyBuilder::new()
+        .description(request_note(content))
+        .required(Some(Required::True));
+    if matches!(content, Content::MergePatch(_)) {
+        request = request.content(JSON_MEDIA_TYPE, form.clone());
+    }
+    Some(request.content(media_type, form).build())
+}
+
 /// The media type and form of a body.
 fn body(content: Content) -> Option<(&'static str, Body)> {
     let of = |shape: &Shape| Body::new(Some(reference(shape)));
     match content {
         Content::Nothing | Content::WebSocket => None,
-        Content::Json(shape) => Some(("application/json", of(&shape))),
+        Content::Json(shape) => Some((JSON_MEDIA_TYPE, of(&shape))),
+        Content::MergePatch(shape) => Some((MERGE_PATCH_MEDIA_TYPE, of(&shape))),
         Content::Events(shape) => Some(("text/event-stream", of(&shape))),
         Content::Lines(shape) => Some((LINES_MEDIA_TYPE, of(&shape))),
         Content::AnyJson => {
             let any = ObjectBuilder::new().schema_type(Type::Object).build();
-            Some(("application/json", Body::new(Some(any))))
+            Some((JSON_MEDIA_TYPE, Body::new(Some(any))))
         }
         Content::Tar => {
             let bytes = ObjectBuilder::new()
@@ -138,8 +148,13 @@ fn body(content: Content) -> Option<(&'static str, Body)> {
     }
 }
 
-fn request_note(content: Option<Content>) -> Option<&'static str> {
-    matches!(content, Some(Content::Json(_))).then_some("Closed: a field that is not listed is refused")
+/// Whether the body is JSON of a closed shape, which can be refused as such.
+const fn is_closed(content: Content) -> bool {
+    matches!(content, Content::Json(_) | Content::MergePatch(_))
+}
+
+fn request_note(content: Content) -> Option<&'static str> {
+    is_closed(content).then_some("Closed: a field that is not listed is refused")
 }
 
 fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
@@ -147,7 +162,7 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     if endpoint.access == Access::Token {
         codes.extend([ProblemCode::Unauthenticated, ProblemCode::Unavailable]);
     }
-    if matches!(endpoint.request, Some(Content::Json(_))) {
+    if endpoint.request.is_some_and(is_closed) {
         codes.extend([
             ProblemCode::InvalidRequest,
             ProblemCode::InvalidValue,
@@ -234,7 +249,10 @@ fn reference(shape: &Shape) -> Ref {
 
 fn shape(content: Content) -> Option<Shape> {
     match content {
-        Content::Json(shape) | Content::Events(shape) | Content::Lines(shape) => Some(shape),
+        Content::Json(shape)
+        | Content::MergePatch(shape)
+        | Content::Events(shape)
+        | Content::Lines(shape) => Some(shape),
         Content::Nothing | Content::AnyJson | Content::Tar | Content::WebSocket => None,
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::Method;
 use model::{ProblemCode, Status, VmId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{Access, Answer, Content, CreateService, Endpoint, Service, Shape};
@@ -49,6 +49,27 @@ pub struct CreateVm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub service: Option<CreateService>,
+}
+
+/// What is asked of a VM from now on: a JSON merge patch (RFC 7396). What is left out stays as it is; nothing of it may
+/// be null.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeVm {
+    /// Who may sign in, in the place of those before: OpenSSH public keys, one line each. They hold from the next login
+    /// on; open sessions stay.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
+    pub keys: Option<Vec<String>>,
+}
+
+/// In a merge patch null takes a value away, which is another wish than leaving it as it is.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 /// A VM.
@@ -114,6 +135,10 @@ pub struct Vm {
     /// A command line that signs in and pins the host key.
     #[schema(required)]
     pub ssh: Option<String>,
+    /// Who may sign in: OpenSSH public keys, one line each.
+    #[serde(default)]
+    #[schema(required)]
+    pub keys: Vec<String>,
     /// Certificate authorities whose user certificates open it, one OpenSSH public key each.
     #[serde(default)]
     #[schema(required)]
@@ -261,6 +286,23 @@ pub const GET: Endpoint = Endpoint {
     problems: &[ProblemCode::NotFound],
 };
 
+/// Changes what is asked of a VM.
+pub const CHANGE: Endpoint = Endpoint {
+    method: Method::PATCH,
+    path: "/v1/vms/{vm}",
+    operation_id: "vm_change",
+    summary: "Change what is asked of a VM, whether it runs or not",
+    access: Access::Token,
+    query: &[],
+    request: Some(Content::MergePatch(Shape::of::<ChangeVm>())),
+    answers: &[Answer {
+        status: 200,
+        description: "It is asked for, or was so already",
+        content: VM,
+    }],
+    problems: &[ProblemCode::NotFound, ProblemCode::WrongStatus],
+};
+
 /// Deletes a VM.
 pub const DELETE: Endpoint = Endpoint {
     method: Method::DELETE,
@@ -312,4 +354,4 @@ pub const STOP: Endpoint = Endpoint {
     problems: &[ProblemCode::NotFound, ProblemCode::WrongStatus],
 };
 
-pub(crate) const ENDPOINTS: &[&Endpoint] = &[&CREATE, &LIST, &GET, &DELETE, &START, &STOP];
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&CREATE, &LIST, &GET, &CHANGE, &DELETE, &START, &STOP];

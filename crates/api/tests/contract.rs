@@ -53,7 +53,7 @@ fn requests_are_closed_and_answers_are_open() {
     for (name, schema) in schemas {
         let is_request = matches!(
             name.as_str(),
-            "CreateVm" | "CreateService" | "CreateExec" | "Terminal" | "Adopt"
+            "CreateVm" | "ChangeVm" | "CreateService" | "CreateExec" | "Terminal" | "Adopt"
         );
         let is_closed = schema["additionalProperties"] == serde_json::json!(false);
         assert_eq!(is_closed, is_request, "{name}");

@@ -23,6 +23,7 @@
 //!   and nobody here asked for is listed as found, and keeps running.
 //! - Every change writes its events in its own transaction.
 
+mod ask;
 mod auth;
 mod caller;
 mod change;
@@ -58,7 +59,7 @@ pub use event::{Event, EventKind};
 pub use follow::Events;
 pub use link::{LogReader, Over, Received, Stream, StreamReader, StreamWriter};
 pub use place::{HostSnapshot, Refusal, Refused, Request, place};
-pub use request::{CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, VmSelector};
+pub use request::{ChangeVm, CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, VmSelector};
 pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};
 pub use wire::link::{LogEntry, LogRecord, LogRequest, StreamRequest};
 pub use wire::stream;

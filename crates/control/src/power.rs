@@ -1,9 +1,9 @@
 //! Starting and stopping: changes to what is asked, never commands.
 
-use model::{Phase, Power, Problem, ProblemCode, Seen, Status};
+use model::{Phase, Power, Problem, Seen, Status};
 use store::Vm;
 
-use crate::vm::vm_find;
+use crate::ask::{not_on_its_way_out, wrong_status};
 use crate::{Caller, Control, Error, VmSelector, VmView};
 
 impl Control {
@@ -21,29 +21,6 @@ impl Control {
     /// There is no such VM, or it is being removed.
     pub async fn vm_stop(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
         self.vm_ask(caller, selector, "stop", stop).await
-    }
-
-    /// Changes what is asked of a VM by a pure function, which gives whether it changed anything.
-    async fn vm_ask(
-        &self,
-        caller: &Caller,
-        selector: &VmSelector,
-        what: &'static str,
-        ask: fn(&mut Vm) -> Result<bool, Problem>,
-    ) -> Result<VmView, Error> {
-        let mut change = self.change().await?;
-        let before = vm_find(&mut change, selector).await?;
-        let mut now = before.clone();
-        if !ask(&mut now)? {
-            return Ok(self.view(before));
-        }
-        now.asked.generation += 1;
-        change.ask(&before, &now).await?;
-        self.commit(change).await?;
-        tracing::info!(
-            vm.id = %now.asked.id, vm.generation = now.asked.generation, token.id = %caller.token, "vm asked to {what}"
-        );
-        Ok(self.view(now))
     }
 }
 
@@ -85,21 +62,4 @@ fn seen_here(vm: &Vm) -> Option<&Seen> {
     vm.seen
         .as_ref()
         .filter(|seen| seen.placement == vm.asked.placement)
-}
-
-fn not_on_its_way_out(vm: &Vm, what: &str) -> Result<(), Problem> {
-    if vm.asked.remove {
-        return Err(
-            wrong_status(vm, &format!("it is being removed and cannot be {what}"))
-                .hint("create it again under the same name, which is free already"),
-        );
-    }
-    Ok(())
-}
-
-fn wrong_status(vm: &Vm, why: &str) -> Problem {
-    Problem::new(
-        ProblemCode::WrongStatus,
-        format!("VM {}: {why}", vm.asked.body.name),
-    )
 }

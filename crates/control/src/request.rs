@@ -41,6 +41,13 @@ pub struct CreateVm {
     pub options: VmOptions,
 }
 
+/// What is asked of a VM from now on. What is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeVm {
+    /// Who may sign in, in the place of those before.
+    pub keys: Option<Vec<PublicKey>>,
+}
+
 impl CreateVm {
     /// The wish that this request makes, asked to run for the first time.
     pub(crate) fn into_body(self) -> Result<VmBody, Problem> {
@@ -92,7 +99,7 @@ fn in_range(pointer: &str, what: &str, size: ByteSize, least: ByteSize) -> Resul
     Ok(())
 }
 
-fn check_keys(keys: &[PublicKey]) -> Result<(), Problem> {
+pub(crate) fn check_keys(keys: &[PublicKey]) -> Result<(), Problem> {
     if keys.is_empty() {
         return Err(invalid("/keys", "without an SSH key nobody could sign in")
             .hint("give at least one public key; make one with: ssh-keygen -t ed25519"));

@@ -6,7 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
+use sha2::{Digest, Sha256};
 
 /// Why a line is not a public key that a VM can accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,11 @@ pub enum KeyError {
 /// One accepted public key, with its comment.
 #[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PublicKey(String);
+pub struct PublicKey {
+    line: String,
+    /// SHA-256 of the blob.
+    digest: [u8; 32],
+}
 
 const ACCEPTED: [&str; 7] = [
     "ssh-ed25519",
@@ -42,7 +47,13 @@ const ACCEPTED: [&str; 7] = [
 impl PublicKey {
     /// The line, as it stands in a .pub file.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.line
+    }
+
+    /// What tells it from every other key, whatever its comment: `SHA256:` and the digest of its blob in base64 without
+    /// padding, as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> String {
+        format!("SHA256:{}", BASE64_NOPAD.encode(&self.digest))
     }
 }
 
@@ -70,7 +81,10 @@ impl FromStr for PublicKey {
         if !ACCEPTED.contains(&kind) {
             return Err(KeyError::Type(kind.to_owned()));
         }
-        Ok(Self(line.to_owned()))
+        Ok(Self {
+            line: line.to_owned(),
+            digest: Sha256::digest(&blob).into(),
+        })
     }
 }
 
@@ -84,19 +98,19 @@ impl TryFrom<String> for PublicKey {
 
 impl From<PublicKey> for String {
     fn from(key: PublicKey) -> String {
-        key.0
+        key.line
     }
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.line)
     }
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.line)
     }
 }
 
@@ -110,6 +124,23 @@ mod tests {
     #[test]
     fn a_pub_file_is_accepted_with_its_newline() {
         assert_eq!(format!("{GOOD}\n").parse::<PublicKey>().unwrap().as_str(), GOOD);
+    }
+
+    #[test]
+    fn a_fingerprint_is_that_of_ssh_keygen_whatever_the_comment() {
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG/3j+Ty/cVRSnMedzAQw5IgHTN08zustA8Z7vejqkUw";
+        for comment in ["", " somebody", " somebody else"] {
+            let key: PublicKey = format!("{line}{comment}").parse().unwrap();
+            assert_eq!(
+                key.fingerprint(),
+                "SHA256:NCeRYfpm4bYWdLTuMh87b9n0jraYiZFCvew08n4GatY"
+            );
+        }
+        let other: PublicKey = GOOD.parse().unwrap();
+        assert_ne!(
+            other.fingerprint(),
+            line.parse::<PublicKey>().unwrap().fingerprint()
+        );
     }
 
     #[test]

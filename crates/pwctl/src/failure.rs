@@ -54,6 +54,8 @@ pub(crate) enum Failure {
     NoWayIn { name: String },
     #[error("no host has found a VM {vm}")]
     NotFoundAnywhere { vm: String },
+    #[error("VM {vm} takes no key {key}")]
+    NoSuchKey { key: String, vm: String },
     #[error("several hosts have found a VM named {vm}")]
     Ambiguous { vm: String },
     #[error("cannot run ssh")]
@@ -131,7 +133,9 @@ impl Failure {
             | Self::Sides
             | Self::Usage { .. } => ExitCode::Usage,
             Self::VmFailed { reason, .. } => ExitCode::of_reason(api::ReasonCode::parse(&reason.code)),
-            Self::NotFoundAnywhere { .. } | Self::NoFolder { .. } => ExitCode::NotFound,
+            Self::NotFoundAnywhere { .. } | Self::NoSuchKey { .. } | Self::NoFolder { .. } => {
+                ExitCode::NotFound
+            }
             Self::WrongTurn { .. }
             | Self::NotRunning { .. }
             | Self::NoWayIn { .. }
@@ -169,7 +173,7 @@ impl Failure {
             Self::FolderOntoFile { .. } => "folder_onto_file",
             Self::Unpack { .. } => "bad_archive",
             Self::VmFailed { reason, .. } => &reason.code,
-            Self::VmVanished { .. } | Self::NotFoundAnywhere { .. } => "not_found",
+            Self::VmVanished { .. } | Self::NotFoundAnywhere { .. } | Self::NoSuchKey { .. } => "not_found",
             Self::WrongTurn { .. } | Self::NotRunning { .. } | Self::NoWayIn { .. } => "wrong_status",
             Self::Ambiguous { .. } => "ambiguous",
             Self::WaitedTooLong { .. } => "timeout",
@@ -208,6 +212,7 @@ impl Failure {
             Self::NotRunning { name, .. } => format!("start it with: pwctl start {name}"),
             Self::NoWayIn { name } => format!("look at it with: pwctl get {name}"),
             Self::NotFoundAnywhere { .. } => "pwctl host found lists them".into(),
+            Self::NoSuchKey { vm, .. } => format!("pwctl keys {vm} lists those it takes"),
             Self::Ambiguous { .. } => "use the id that pwctl host found shows".into(),
             Self::SshMissing { .. } => "install OpenSSH's client: apt-get install openssh-client".into(),
             Self::Stream { code, .. } if code == "lost" => {

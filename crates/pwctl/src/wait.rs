@@ -27,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) enum Goal {
     Running,
     Stopped,
+    /// One that runs has been told what is asked now; any other is told when it starts.
+    Told,
     Gone,
 }
 
@@ -35,6 +37,7 @@ impl Goal {
         match self {
             Self::Running => "RUNNING",
             Self::Stopped => "STOPPED",
+            Self::Told => "told of it",
             Self::Gone => "gone",
         }
     }
@@ -169,12 +172,15 @@ fn judge(vm: &Vm, goal: Goal, generation: u64) -> Verdict {
     let is_settled = vm.settled_generation >= generation;
     match (goal, vm.status.known()) {
         (Goal::Gone, _) => Verdict::WaitOn,
-        (Goal::Running | Goal::Stopped, Some(Status::Deleting)) => Verdict::Removed,
+        (Goal::Running | Goal::Stopped | Goal::Told, Some(Status::Deleting)) => Verdict::Removed,
+        // What is tried again and again is never settled.
+        (Goal::Told, Some(Status::Error)) => Verdict::Reached,
         // A wish that the host tries again and again is never settled; its people should hear why at once. What
         // failed under an older wish shows as INIT once this one is asked.
         (Goal::Running, Some(Status::Error)) if is_retried(vm) => Verdict::Failed,
         // What is seen now still speaks of an older wish.
-        (Goal::Running | Goal::Stopped, _) if !is_settled => Verdict::WaitOn,
+        (Goal::Running | Goal::Stopped | Goal::Told, _) if !is_settled => Verdict::WaitOn,
+        (Goal::Told, _) => Verdict::Reached,
         (Goal::Running, Some(Status::Running)) | (Goal::Stopped, Some(Status::Stopped)) => Verdict::Reached,
         (Goal::Running | Goal::Stopped, Some(Status::Error)) => Verdict::Failed,
         (Goal::Running, Some(Status::Stopped)) => Verdict::WrongTurn,
@@ -217,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_verdicts() {
-        use Goal::{Gone, Running, Stopped};
+        use Goal::{Gone, Running, Stopped, Told};
         use Verdict::{Failed, Reached, Removed, WaitOn, WrongTurn};
         for (goal, status, settled, retried, expected) in [
             (Running, "INIT", 1, false, WaitOn),
@@ -236,6 +242,12 @@ mod tests {
             (Stopped, "STOPPING", 1, false, WaitOn),
             (Stopped, "STOPPED", 2, false, Reached),
             (Stopped, "ERROR", 2, false, Failed),
+            (Told, "RUNNING", 1, false, WaitOn),
+            (Told, "RUNNING", 2, false, Reached),
+            (Told, "UNKNOWN", 1, false, WaitOn),
+            (Told, "STOPPED", 2, false, Reached),
+            (Told, "ERROR", 1, true, Reached),
+            (Told, "DELETING", 2, false, Removed),
             (Gone, "RUNNING", 2, false, WaitOn),
             (Gone, "ERROR", 2, false, WaitOn),
         ] {

@@ -130,6 +130,63 @@ async fn what_is_chosen_at_create_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_added_and_removed() {
+    const MADE: &str = "SHA256:AHS84ywmoTdBQ129pVaotvD6y8FVSR/RhPISqRUfXvc";
+    const OTHER: &str = "SHA256:NCeRYfpm4bYWdLTuMh87b9n0jraYiZFCvew08n4GatY";
+    let cloud = Cloud::open().await;
+    let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG/3j+Ty/cVRSnMedzAQw5IgHTN08zustA8Z7vejqkUw an other";
+    std::fs::write(cloud.folder.path().join("other.pub"), line).unwrap();
+    let created = cloud.pwctl(&["create", "web", "--image", "debian"]).await;
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let added = cloud.pwctl(&["keys", "web", "--add", "other.pub"]).await;
+    let (head, made) = (
+        format!("{:50}  TYPE         COMMENT\n", "FINGERPRINT"),
+        format!("{MADE}  ssh-ed25519  me\n"),
+    );
+    assert_eq!(
+        added.out,
+        format!("{head}{made}{OTHER}  ssh-ed25519  an other\n"),
+        "{added:?}"
+    );
+    let again = cloud.pwctl(&["keys", "web", "--add", "other.pub", "-q"]).await;
+    assert_eq!(again.out, format!("{MADE}\n{OTHER}\n"), "{again:?}");
+    let vm: Value = serde_json::from_str(&cloud.pwctl(&["get", "web", "--json"]).await.out).unwrap();
+    assert_eq!(
+        (&vm["generation"], &vm["settled_generation"]),
+        (&2.into(), &2.into())
+    );
+
+    let removed = cloud.pwctl(&["keys", "web", "--remove", MADE, "--json"]).await;
+    let listed: Value = serde_json::from_str(&removed.out).unwrap();
+    assert_eq!(listed["items"][0]["line"], line, "{removed:?}");
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
+    let missing = cloud.pwctl(&["keys", "web", "--remove", MADE]).await;
+    assert_eq!(missing.code, Some(3), "{missing:?}");
+    assert!(
+        missing.err.contains("next: pwctl keys web lists those it takes"),
+        "{missing:?}"
+    );
+    let last = cloud.pwctl(&["keys", "web", "--remove", "other.pub"]).await;
+    assert_eq!(last.code, Some(2), "{last:?}");
+    assert!(
+        last.err.contains("without an SSH key nobody could sign in"),
+        "{last:?}"
+    );
+    let swapped = cloud
+        .pwctl(&[
+            "keys",
+            "web",
+            "--remove",
+            "other.pub",
+            "--add",
+            "id_pitwall",
+            "-q",
+        ])
+        .await;
+    assert_eq!(swapped.out, format!("{MADE}\n"), "{swapped:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_say_what_why_and_what_next() {
     let cloud = Cloud::open().await;
     let failed = cloud.pwctl(&["create", "lost", "--image", "missing"]).await;

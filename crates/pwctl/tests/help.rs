@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "",
     "create",
     "ls",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 22] = [
     "start",
     "stop",
     "rm",
+    "keys",
     "ssh",
     "ssh-command",
     "exec",

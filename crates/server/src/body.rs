@@ -1,5 +1,6 @@
-//! Request bodies: JSON of a closed shape, with the place of the mistake in each refusal.
+//! Request bodies: JSON and merge patches of a closed shape, with the place of the mistake in each refusal.
 
+use api::{JSON_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
@@ -20,26 +21,47 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        if !is_json(request.headers()) {
-            return Err(not_json().into());
-        }
-        let bytes = Bytes::from_request(request, app).await.map_err(unread)?;
-        Ok(Self(parse(&bytes)?))
+        read(request, app, &[JSON_MEDIA_TYPE]).await.map(Self)
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// A JSON merge patch (RFC 7396) that was read as its shape.
+pub(crate) struct Patch<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Patch<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        read(request, app, &[MERGE_PATCH_MEDIA_TYPE, JSON_MEDIA_TYPE])
+            .await
+            .map(Self)
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, app: &App, media_types: &[&str]) -> Result<T, Refusal> {
+    if !is_called(media_types, request.headers()) {
+        return Err(not_json(media_types).into());
+    }
+    let bytes = Bytes::from_request(request, app).await.map_err(unread)?;
+    Ok(parse(&bytes)?)
+}
+
+fn is_called(media_types: &[&str], headers: &HeaderMap) -> bool {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+    media_types
+        .iter()
+        .any(|media_type| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
-fn not_json() -> Problem {
-    Problem::new(ProblemCode::UnsupportedMediaType, "the body is not called JSON")
-        .hint("send it with the header Content-Type: application/json")
+fn not_json(media_types: &[&str]) -> Problem {
+    Problem::new(ProblemCode::UnsupportedMediaType, "the body is not called JSON").hint(format!(
+        "send it with the header Content-Type: {}",
+        media_types.join(" or ")
+    ))
 }
 
 fn unread(rejection: BytesRejection) -> Problem {

@@ -101,6 +101,7 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&v::CREATE, vms::create),
         to(&v::LIST, vms::list),
         to(&v::GET, vms::get),
+        to(&v::CHANGE, vms::change),
         to(&v::DELETE, vms::delete),
         to(&v::START, vms::start),
         to(&v::STOP, vms::stop),

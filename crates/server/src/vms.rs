@@ -11,7 +11,7 @@ use model::{
 };
 
 use crate::auth::Signed;
-use crate::body::Body;
+use crate::body::{Body, Patch};
 use crate::refusal::Refusal;
 
 type Vm = Result<Json<api::Vm>, Refusal>;
@@ -43,6 +43,19 @@ pub(crate) async fn get(
     Path(vm): Path<String>,
 ) -> Vm {
     let vm = control.vm_get(&caller, &vm.parse()?).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn change(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+    Patch(wish): Patch<api::ChangeVm>,
+) -> Vm {
+    let keys = wish.keys.map(|lines| keys("/keys", &lines)).transpose()?;
+    let vm = control
+        .vm_change(&caller, &vm.parse()?, control::ChangeVm { keys })
+        .await?;
     Ok(Json(shape(vm)))
 }
 
@@ -133,6 +146,7 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         host_key: vm.host_keys().first().cloned(),
         host_keys: vm.host_keys().to_vec(),
         ssh: vm.ssh(),
+        keys: body.authorized_keys.iter().map(ToString::to_string).collect(),
         user_cas: body.options.user_cas.iter().map(ToString::to_string).collect(),
         image_keys: body.options.image_keys,
         console: body.options.console,

@@ -130,6 +130,49 @@ async fn a_vm_is_created_followed_and_removed() {
 }
 
 #[tokio::test]
+async fn a_patch_replaces_the_keys_and_nothing_else() {
+    let mut cloud = Cloud::open().await;
+    cloud.host_reports(&[]).await;
+    let created = cloud.call(Method::POST, "/v1/vms", Some(wish("web"))).await.body;
+    assert_eq!(created["keys"], json!([KEY]));
+    let other = format!("{KEY} and another");
+    let patch = async |kind: &str, patch: Value| {
+        let request = cloud
+            .request(Some(&cloud.token), Method::PATCH, "/v1/vms/web")
+            .header("content-type", kind);
+        cloud.send(request, patch.to_string().into_bytes()).await
+    };
+    let merge = "application/merge-patch+json";
+    let changed = patch(merge, json!({ "keys": [KEY, other] })).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    let mut expected = created;
+    expected["keys"] = json!([KEY, other]);
+    expected["generation"] = 2.into();
+    assert_eq!(changed.body, expected);
+    for kind in ["application/json", merge] {
+        let same = patch(kind, json!({})).await;
+        assert_eq!((same.status, &same.body), (StatusCode::OK, &expected));
+    }
+    for (wrong, code, pointer) in [
+        (json!({ "keys": [] }), "invalid_value", "/keys"),
+        (json!({ "keys": [KEY, "nonsense"] }), "invalid_value", "/keys/1"),
+        (json!({ "keys": null }), "invalid_request", "/keys"),
+        (json!({ "memory_bytes": 1 }), "invalid_request", "/memory_bytes"),
+    ] {
+        let refused = patch(merge, wrong).await;
+        assert_eq!(refused.body["code"], code, "{refused:?}");
+        assert_eq!(refused.body["pointer"], pointer);
+    }
+    assert_problem(
+        &patch("text/plain", json!({})).await,
+        415,
+        "unsupported_media_type",
+    );
+    let shown = cloud.call(Method::GET, "/v1/vms/web", None).await.body;
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test]
 async fn events_go_on_behind_the_last_one_known() {
     let mut cloud = Cloud::open().await;
     cloud.host_reports(&[]).await;

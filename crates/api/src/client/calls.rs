@@ -5,7 +5,8 @@ use futures_util::Stream;
 use super::follow::{EventId, Received, follow};
 use super::{Client, ClientError};
 use crate::{
-    Adopt, CreateVm, FoundList, HostList, ImageList, Version, Vm, VmList, events, hosts, images, service, vms,
+    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, Version, Vm, VmList, events, hosts, images,
+    service, vms,
 };
 
 /// All of them fail as [`ClientError`] says. `vm` and `host` are ids or names.
@@ -23,6 +24,11 @@ impl Client {
     /// One VM.
     pub async fn vm_get(&self, vm: &str) -> Result<Vm, ClientError> {
         self.call(&vms::GET, &[vm]).await
+    }
+
+    /// Asks for something else of a VM.
+    pub async fn vm_change(&self, vm: &str, change: &ChangeVm) -> Result<Vm, ClientError> {
+        self.call_with(&vms::CHANGE, &[vm], change).await
     }
 
     /// Asks for a VM to go. The answer is the VM as it goes.

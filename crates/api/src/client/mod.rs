@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Response, Url};
 use rustls::crypto::ring;
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub use error::ClientError;
 pub use follow::{EventId, Received};
 pub use stream::{Stream, StreamReader, StreamWriter};
 
-use crate::{Endpoint, ProblemDocument};
+use crate::{Content, Endpoint, MERGE_PATCH_MEDIA_TYPE, ProblemDocument};
 
 /// How long a server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -121,8 +121,11 @@ impl Client {
         values: &[&str],
         body: &impl Serialize,
     ) -> Result<A, ClientError> {
-        let request = self.request(endpoint, values)?.json(body);
-        self.answer(request).await
+        let mut request = self.request(endpoint, values)?;
+        if matches!(endpoint.request, Some(Content::MergePatch(_))) {
+            request = request.header(CONTENT_TYPE, MERGE_PATCH_MEDIA_TYPE);
+        }
+        self.answer(request.json(body)).await
     }
 
     async fn answer<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, ClientError> {

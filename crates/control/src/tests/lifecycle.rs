@@ -2,8 +2,8 @@
 
 use model::{Phase, Power, ProblemCode, ReasonCode, Status, VmId};
 
-use super::world::{World, request};
-use crate::VmSelector;
+use super::world::{KEY, World, request};
+use crate::{ChangeVm, Error, VmSelector, VmView};
 
 #[tokio::test]
 async fn a_vm_is_created_planned_reported_and_runs() {
@@ -48,6 +48,51 @@ async fn stop_and_start_are_wishes_and_another_boot() {
     world.round(&mut host).await;
     assert_eq!(world.get(id).await.unwrap().status, Status::Running);
     assert_eq!(host.held[&id].boots, 2);
+}
+
+async fn change_keys(world: &World, id: VmId, keys: &[&str]) -> Result<VmView, Error> {
+    let keys = keys.iter().map(|line| line.parse().unwrap()).collect();
+    let wish = ChangeVm { keys: Some(keys) };
+    world.control.vm_change(&world.caller, &id.into(), wish).await
+}
+
+#[tokio::test]
+async fn keys_are_changed_while_the_vm_runs_and_it_is_not_booted_for_it() {
+    let (world, mut host) = World::with_host().await;
+    let id = world.create("web").await.asked.id;
+    world.round(&mut host).await;
+    let other = KEY.replace("somebody", "another");
+    let changed = change_keys(&world, id, &[KEY, &other]).await.unwrap();
+    assert_eq!((changed.status, changed.asked.generation), (Status::Running, 2));
+    let again = change_keys(&world, id, &[KEY, &other]).await.unwrap();
+    assert_eq!(again.asked.generation, 2, "they were so already");
+    let nothing = world
+        .control
+        .vm_change(&world.caller, &id.into(), ChangeVm::default())
+        .await
+        .unwrap();
+    assert_eq!(nothing.asked, changed.asked);
+    world.round(&mut host).await;
+    let held = &host.held[&id];
+    assert_eq!((held.accepted, held.boots), (2, 1));
+    assert_eq!(held.body.authorized_keys, changed.asked.body.authorized_keys);
+    assert_eq!(held.body.authorized_keys[1].as_str(), other);
+}
+
+#[tokio::test]
+async fn keys_are_judged_at_a_change_as_at_create() {
+    let (world, _host) = World::with_host().await;
+    let id = world.create("web").await.asked.id;
+    let too_many = vec![KEY; 65];
+    for keys in [&[][..], &too_many] {
+        let refused = change_keys(&world, id, keys).await.unwrap_err();
+        assert_eq!(refused.problem.code, ProblemCode::InvalidValue);
+        assert_eq!(refused.problem.pointer.as_deref(), Some("/keys"));
+    }
+    assert_eq!(world.get(id).await.unwrap().asked.generation, 1);
+    world.control.vm_delete(&world.caller, &id.into()).await.unwrap();
+    let refused = change_keys(&world, id, &[KEY]).await.unwrap_err();
+    assert_eq!(refused.problem.code, ProblemCode::WrongStatus);
 }
 
 #[tokio::test]

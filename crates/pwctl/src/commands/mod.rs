@@ -7,6 +7,7 @@ mod exec;
 mod get;
 mod host;
 mod image;
+mod keys;
 mod logs;
 mod ls;
 mod power;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     /// Remove VMs with their disks, whatever their status
     #[command(visible_alias = "delete")]
     Rm(rm::Rm),
+    /// List the keys that may sign in to a VM, and change them
+    Keys(keys::Keys),
     /// Open a shell in a VM, or run a command there
     Ssh(ssh::Ssh),
     /// Print a line that signs in to a VM, to paste into a shell
@@ -70,6 +73,7 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
         | Command::Start(_)
         | Command::Stop(_)
         | Command::Rm(_)
+        | Command::Keys(_)
         | Command::SshCommand(_)
         | Command::Logs(_)
         | Command::Console(_)
@@ -102,6 +106,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> R
         Command::Start(command) => command.run(global, output).await,
         Command::Stop(command) => command.run(global, output).await,
         Command::Rm(command) => command.run(global, output).await,
+        Command::Keys(command) => command.run(global, output).await,
         Command::Ssh(command) => command.run(global).await,
         Command::SshCommand(command) => command.run(global, output).await,
         Command::Host(command) => command.run(global, output).await,

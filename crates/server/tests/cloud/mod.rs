@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Cloud {
     router: Router,
-    token: String,
+    pub(crate) token: String,
     control: Control,
     bus: Bus,
     reports: u64,
