@@ -31,11 +31,16 @@ pub(crate) struct Chosen {
 /// When machines cannot run here as the settings want it.
 pub(crate) async fn choose(settings: &Settings) -> Result<Chosen, RoleError> {
     let (preferred, other) = preferred(settings).await?;
+    settle(settings.host.driver, preferred, other).await
+}
+
+/// The preferred one, unless machines run under the other and none was asked for by name.
+async fn settle(asked: Vmm, preferred: Chosen, other: Arc<dyn Driver>) -> Result<Chosen, RoleError> {
     let left = running(&*other).await?;
     if left == 0 {
         return Ok(preferred);
     }
-    if settings.host.driver != Vmm::Auto {
+    if asked != Vmm::Auto {
         return Err(RoleError::OtherDriver {
             wanted: preferred.driver.name(),
             other: other.name(),
@@ -49,7 +54,7 @@ pub(crate) async fn choose(settings: &Settings) -> Result<Chosen, RoleError> {
     );
     let verdict = other.probe().await?;
     Ok(Chosen {
-        not_firecracker: (other.name() == qemu(settings).name()).then_some(why),
+        not_firecracker: (preferred.driver.name() == "firecracker").then_some(why),
         driver: other,
         verdict,
     })
@@ -61,9 +66,9 @@ pub(crate) async fn choose(settings: &Settings) -> Result<Chosen, RoleError> {
 /// When machines cannot run here as the settings want it.
 pub(crate) async fn preferred(settings: &Settings) -> Result<(Chosen, Arc<dyn Driver>), RoleError> {
     let (firecracker, qemu): (Arc<dyn Driver>, Arc<dyn Driver>) = (firecracker(settings), qemu(settings));
-    let refused = match settings.host.driver {
-        Vmm::Qemu => None,
-        Vmm::Firecracker | Vmm::Auto => match firecracker.probe().await {
+    let refused = match trial(settings.host.driver, settings.host.accelerator) {
+        Trial::None(why) => why.map(str::to_owned),
+        trial @ (Trial::Must | Trial::May) => match firecracker.probe().await {
             Ok(verdict) => {
                 let chosen = Chosen {
                     driver: firecracker,
@@ -72,7 +77,7 @@ pub(crate) async fn preferred(settings: &Settings) -> Result<(Chosen, Arc<dyn Dr
                 };
                 return Ok((chosen, qemu));
             }
-            Err(error) if settings.host.driver == Vmm::Firecracker => return Err(error.into()),
+            Err(error) if trial == Trial::Must => return Err(error.into()),
             Err(error) => Some(in_a_sentence(&error)),
         },
     };
@@ -82,6 +87,29 @@ pub(crate) async fn preferred(settings: &Settings) -> Result<(Chosen, Arc<dyn Dr
         not_firecracker: refused,
     };
     Ok((chosen, firecracker))
+}
+
+/// Whether Firecracker is tried.
+#[derive(Debug, PartialEq, Eq)]
+enum Trial {
+    /// It is not, and why, where nobody asked for QEMU by name.
+    None(Option<&'static str>),
+    /// It is, and if it cannot run, QEMU does.
+    May,
+    /// It is, and there is no other choice.
+    Must,
+}
+
+/// Pure: what the settings say of Firecracker, which runs guests on the processor and not otherwise.
+fn trial(driver: Vmm, accelerator: Accelerator) -> Trial {
+    match (driver, accelerator) {
+        (Vmm::Qemu, _) => Trial::None(None),
+        (Vmm::Auto, Accelerator::Tcg) => Trial::None(Some(
+            "host.accelerator asks for software emulation, which Firecracker has none of",
+        )),
+        (Vmm::Auto, Accelerator::Auto | Accelerator::Kvm) => Trial::May,
+        (Vmm::Firecracker, _) => Trial::Must,
+    }
 }
 
 fn in_a_sentence(error: &DriverError) -> String {
@@ -145,4 +173,63 @@ pub(crate) fn find(program: &Path) -> Option<PathBuf> {
         .chain(["/usr/local/bin", "/usr/sbin", "/sbin"].map(Into::into))
         .map(|place| place.join(program))
         .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use driver::MachineSpec;
+    use driver::sim::Sim;
+    use model::{ByteSize, VmId};
+
+    use super::*;
+
+    #[test]
+    fn firecracker_is_tried_where_guests_may_run_on_the_processor() {
+        assert_eq!(trial(Vmm::Auto, Accelerator::Auto), Trial::May);
+        assert_eq!(trial(Vmm::Auto, Accelerator::Kvm), Trial::May);
+        assert!(matches!(trial(Vmm::Auto, Accelerator::Tcg), Trial::None(Some(_))));
+        assert_eq!(trial(Vmm::Qemu, Accelerator::Auto), Trial::None(None));
+        assert_eq!(trial(Vmm::Firecracker, Accelerator::Auto), Trial::Must);
+    }
+
+    async fn settled(asked: Vmm, other: &Sim) -> Result<(bool, Chosen), RoleError> {
+        let preferred: Arc<dyn Driver> = Arc::new(Sim::new());
+        let chosen = Chosen {
+            driver: preferred.clone(),
+            verdict: preferred.probe().await?,
+            not_firecracker: None,
+        };
+        let chosen = settle(asked, chosen, Arc::new(other.clone())).await?;
+        Ok((Arc::ptr_eq(&chosen.driver, &preferred), chosen))
+    }
+
+    #[tokio::test]
+    async fn a_host_stays_with_the_driver_that_its_machines_run_under() {
+        let other = Sim::new();
+        assert!(settled(Vmm::Auto, &other).await.unwrap().0, "nothing runs there");
+
+        let machine = MachineSpec {
+            id: VmId::from_random([1; 16]),
+            name: "one".to_owned(),
+            cpus: 1,
+            memory: ByteSize::from_mib(32),
+            disks: Vec::new(),
+            nic: None,
+            kernel: None,
+            console: false,
+            owner: 0,
+        };
+        other.ensure(&machine).await.unwrap();
+        assert!(!settled(Vmm::Auto, &other).await.unwrap().0, "one runs there");
+        let Err(refused) = settled(Vmm::Firecracker, &other).await else {
+            panic!("its machine would be lost sight of")
+        };
+        assert!(
+            matches!(refused, RoleError::OtherDriver { count: 1, .. }),
+            "{refused}"
+        );
+
+        other.destroy(machine.id).await.unwrap();
+        assert!(settled(Vmm::Firecracker, &other).await.unwrap().0);
+    }
 }
