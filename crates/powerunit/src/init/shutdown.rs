@@ -33,6 +33,39 @@ pub(super) fn end_processes(signals: &SignalFd, grace: Duration) {
     }
 }
 
+/// A round trip to a client, and once more; one that has gone is not waited for.
+const HANG_UP: Duration = Duration::from_millis(300);
+
+/// Between two looks at the connections: the kernel tells nobody when an end is acknowledged.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Waits until the other ends have heard that their connections are over, if they soon do. A machine that is reset
+/// before takes the news along, and its clients would wait for ever.
+pub(super) fn hang_up() {
+    let start = Instant::now();
+    while start.elapsed() < HANG_UP && is_hanging_up() {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn is_hanging_up() -> bool {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .any(|table| ends_unheard(&fs::read_to_string(table).unwrap_or_default()))
+}
+
+/// Pure: whether one of the connections in a table (proc_net_tcp in the kernel's documentation) has said its end without
+/// an answer: `TCP_FIN_WAIT1`, `TCP_LAST_ACK`, `TCP_CLOSING` of the kernel's `net/tcp_states.h`.
+fn ends_unheard(table: &str) -> bool {
+    let states = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_ascii_whitespace().nth(3));
+    states
+        .into_iter()
+        .any(|state| ["04", "09", "0B"].contains(&state))
+}
+
 /// Writes everything out and leaves the VM's disk clean.
 pub(super) fn settle_disks(upper: Option<&Upper>) {
     nix::unistd::sync();
@@ -131,6 +164,25 @@ fn wait(signals: &SignalFd, limit: Duration) -> Children {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_unheard_until_it_is_acknowledged() {
+        let line = |state: &str| {
+            format!(
+                "  sl  local_address rem_address   st\n   0: 03001EAC:08AE 01001EAC:D2F0 {state} 00000000:00000000\n"
+            )
+        };
+        for (state, unheard) in [
+            ("01", false),
+            ("04", true),
+            ("05", false),
+            ("06", false),
+            ("09", true),
+            ("0B", true),
+        ] {
+            assert_eq!(ends_unheard(&line(state)), unheard, "{state}");
+        }
+    }
 
     #[test]
     fn what_people_mounted_is_taken_off_last_first() {

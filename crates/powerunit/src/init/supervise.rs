@@ -338,6 +338,7 @@ impl Guest {
             None
         };
         shutdown::settle_disks(upper);
+        shutdown::hang_up();
         self.port.send_last(&GuestFrame::PoweredOff { kind: ending.kind });
     }
 }
