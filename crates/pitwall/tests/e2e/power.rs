@@ -1,6 +1,6 @@
 //! Power from inside a VM: every usual command of every usual init, and none of them.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use crate::env::{Host, PATIENCE, debian_with, field, quote, text, until};
@@ -22,6 +22,8 @@ fn an_image_without_an_init_can_be_rebooted_and_powered_off() {
     }
     assert_eq!(before["generation"], after["generation"], "nothing else is asked");
 
+    powers_off(&host, "one", "halt");
+    host.pwctl_ok(&["start", "one"]);
     powers_off(&host, "one", "poweroff");
     assert_eq!(host.links(), ["pwbr0"], "one that is off has no way in");
     host.pwctl_ok(&["start", "one"]);
@@ -34,16 +36,26 @@ fn an_image_without_an_init_can_be_rebooted_and_powered_off() {
 fn the_commands_of_systemd_work_without_systemd() {
     let host = Host::up();
     create(&host, "one", &debian_with("systemd"));
-    reboots(&host, "one", "systemctl reboot");
-    powers_off(&host, "one", "shutdown -h now");
+    for command in ["reboot", "shutdown -r now", "systemctl -ff reboot"] {
+        reboots(&host, "one", command);
+    }
+    for command in ["poweroff", "halt", "shutdown -h now"] {
+        powers_off(&host, "one", command);
+        host.pwctl_ok(&["start", "one"]);
+    }
 }
 
 #[test]
 fn the_commands_of_sysvinit_work_without_sysvinit() {
     let host = Host::up();
     create(&host, "one", &debian_with("sysvinit"));
-    reboots(&host, "one", "shutdown -r now");
-    powers_off(&host, "one", "init 0");
+    for command in ["reboot", "reboot -f", "shutdown -r now", "init 6"] {
+        reboots(&host, "one", command);
+    }
+    for command in ["poweroff", "halt", "shutdown -h now", "init 0"] {
+        powers_off(&host, "one", command);
+        host.pwctl_ok(&["start", "one"]);
+    }
 }
 
 fn create(host: &Host, name: &str, image: &str) {
@@ -53,22 +65,25 @@ fn create(host: &Host, name: &str, image: &str) {
 }
 
 fn boot_id(host: &Host, vm: &str) -> Option<String> {
-    let answer = host.ssh(vm, "cat /proc/sys/kernel/random/boot_id");
+    let answer = say(host, vm, "cat /proc/sys/kernel/random/boot_id");
     answer.status.success().then(|| text(&answer))
 }
 
-/// A command that ends the connection before it is answered. A machine that is reset does not even say goodbye, so the
-/// client asks whether it is still there.
-fn say(host: &Host, vm: &str, command: &str) {
+/// A command in a machine that may be reset meanwhile. That does not even say goodbye, so the client asks whether it is
+/// still there.
+fn say(host: &Host, vm: &str, command: &str) -> Output {
     let line = host.pwctl_ok(&["ssh-command", vm]);
-    let line = line.trim().replacen("ssh ", "ssh -o ServerAliveInterval=2 ", 1);
-    let script = format!("exec {line} {}", quote(command));
-    let _ = host
-        .command("bash")
+    let patience = "ssh -o ServerAliveInterval=2 -o ConnectTimeout=10 ";
+    let script = format!(
+        "exec {} {}",
+        line.trim().replacen("ssh ", patience, 1),
+        quote(command)
+    );
+    host.command("bash")
         .args(["-c", &script])
         .stdin(Stdio::null())
         .output()
-        .unwrap();
+        .unwrap()
 }
 
 fn reboots(host: &Host, vm: &str, command: &str) {
