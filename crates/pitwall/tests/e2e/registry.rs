@@ -125,12 +125,12 @@ pub(crate) fn busybox(directory: &std::path::Path) -> String {
 
 /// The same in so many layers. Each but the lowest has a file `/layers/NUMBER` that holds its number.
 pub(crate) fn layered(directory: &std::path::Path, count: u32) -> String {
-    let mut layers = vec![layer(directory, &busybox_root(directory))];
+    let mut layers = vec![pack(directory, &busybox_root(directory))];
     for number in 1..count {
         let root = directory.with_extension(format!("root{number}"));
         std::fs::create_dir_all(root.join("layers")).unwrap();
         std::fs::write(root.join(format!("layers/{number}")), format!("{number}\n")).unwrap();
-        layers.push(layer(directory, &root));
+        layers.push(pack(directory, &root));
     }
     of_layers(directory, &layers)
 }
@@ -148,7 +148,7 @@ fn busybox_root(directory: &std::path::Path) -> std::path::PathBuf {
 
 /// A layout with one layer, which holds this directory.
 fn of_root(directory: &std::path::Path, root: &std::path::Path) -> String {
-    of_layers(directory, &[layer(directory, root)])
+    of_layers(directory, &[pack(directory, root)])
 }
 
 /// A layer's digest and its bytes.
@@ -158,7 +158,7 @@ struct Layer {
 }
 
 /// The layer that holds this directory, put into the layout.
-fn layer(directory: &std::path::Path, root: &std::path::Path) -> Layer {
+fn pack(directory: &std::path::Path, root: &std::path::Path) -> Layer {
     let tar = directory.with_extension("tar");
     run(
         "tar",
