@@ -148,6 +148,17 @@ impl QemuHost {
     }
 }
 
+/// A test that failed leaves its machines running.
+impl Drop for QemuHost {
+    fn drop(&mut self) {
+        for pid in self.pids("") {
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status();
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Fixture for QemuHost {
     fn driver(&self) -> Arc<dyn Driver> {
