@@ -39,6 +39,10 @@ pub(super) struct Limits {
     pub(super) patience: Duration,
     /// Bytes that one may send before it is known: a key exchange and ten large certificates.
     pub(super) bytes: usize,
+    /// A client that says nothing is asked so often, and is dead after four questions. Each wakes the VM: shorter would
+    /// keep an idle one from resting, longer would keep dead clients' programs for more than ten minutes. A client
+    /// behind a NAT that forgets sooner asks by itself (`ServerAliveInterval`).
+    pub(super) keepalive: Duration,
 }
 
 impl Limits {
@@ -48,6 +52,7 @@ impl Limits {
         login_within: Duration::from_secs(120),
         patience: Duration::from_secs(5),
         bytes: 512 << 10,
+        keepalive: Duration::from_secs(150),
     };
 }
 

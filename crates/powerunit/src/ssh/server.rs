@@ -27,7 +27,7 @@ pub(super) async fn accept(listener: TcpListener, authority: Authority, limits: 
                 let (authority, lobby, ended) = (authority.clone(), Arc::clone(&lobby), Arc::clone(&ended));
                 tokio::spawn(async move {
                     let number = place.number();
-                    let mut serving = std::pin::pin!(serve(stream, authority, place));
+                    let mut serving = std::pin::pin!(serve(stream, authority, place, limits.keepalive));
                     // A connection that fails is its client's business.
                     tokio::select! {
                         _ = &mut serving => {}
@@ -64,7 +64,12 @@ async fn admit(
     Ok((stream, connection, place))
 }
 
-async fn serve(stream: TcpStream, authority: Authority, place: Place) -> Result<(), russh::Error> {
+async fn serve(
+    stream: TcpStream,
+    authority: Authority,
+    place: Place,
+    keepalive: Duration,
+) -> Result<(), russh::Error> {
     let Some(settings) = authority.settings() else {
         return Ok(());
     };
@@ -76,16 +81,21 @@ async fn serve(stream: TcpStream, authority: Authority, place: Place) -> Result<
     let gate = Arc::new(Gate::default());
     let stream = Gated::new(place.meter(stream), Arc::clone(&gate));
     let entrance = Entrance::new(authority.clone(), ends.client.ip().to_canonical(), place);
-    let protocol = settings.protocol(entrance.delay());
+    let protocol = settings.protocol(entrance.delay(), keepalive);
     let client = Client::new(authority, ends, gate, entrance);
     run_stream(Arc::new(protocol), stream, client).await?.await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::net::SocketAddr;
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
     use std::time::Instant;
 
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
     use russh::keys::PrivateKey;
     use russh::keys::ssh_key::LineEnding;
     use russh::keys::ssh_key::private::Ed25519Keypair;
@@ -105,9 +115,10 @@ mod tests {
         login_within: AT_MOST,
         patience: AT_MOST,
         bytes: 9000,
+        keepalive: AT_MOST,
     };
 
-    fn settings() -> Settings {
+    fn settings(authorized_keys: Vec<String>) -> Settings {
         let host_key = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
         let disk = Disk::Serial("none".into());
         let config = Config {
@@ -117,7 +128,7 @@ mod tests {
             ssh: Ssh {
                 port: 1,
                 host_key: HostKey::from_pem(host_key.to_openssh(LineEnding::LF).unwrap().to_string()),
-                authorized_keys: vec![],
+                authorized_keys,
                 user_cas: vec![],
                 image_keys: false,
             },
@@ -134,9 +145,13 @@ mod tests {
     }
 
     async fn start(limits: Limits) -> SocketAddr {
+        start_for(limits, vec![]).await
+    }
+
+    async fn start_for(limits: Limits, authorized_keys: Vec<String>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (_, current) = watch::channel(Some(Arc::new(settings())));
+        let (_, current) = watch::channel(Some(Arc::new(settings(authorized_keys))));
         tokio::spawn(accept(listener, Authority::new(current, None), limits));
         address
     }
@@ -227,5 +242,65 @@ mod tests {
         assert!(!is_ended(&mut stream, SOON).await, "8 KB are within the limit");
         let _ = stream.write_all(&packet).await;
         assert!(is_ended(&mut stream, AT_MOST).await);
+    }
+
+    /// A real client with a key, which prints its program's process number and waits; `None` where there is no `ssh`.
+    fn client(folder: &Path, port: u16) -> Option<(Child, Pid)> {
+        let arguments = format!(
+            "-F none -i {} -o IdentitiesOnly=yes -o BatchMode=yes -o LogLevel=ERROR -o StrictHostKeyChecking=no \
+             -o UserKnownHostsFile=/dev/null -p {port} fred@127.0.0.1",
+            folder.join("key").display()
+        );
+        let started = Command::new("ssh")
+            .args(arguments.split_whitespace())
+            .arg("echo $$; exec sleep 1000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn();
+        let ci = std::env::var("CI").as_deref() == Ok("true");
+        let mut client = match started {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !ci => return None,
+            started => started.unwrap(),
+        };
+        let mut line = String::new();
+        let mut output = BufReader::new(client.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        Some((client, Pid::from_raw(line.trim().parse().unwrap())))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_gives_no_sign_of_life_is_hung_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[2; 32]));
+        let file = key.write_openssh_file(folder.path().join("key"), LineEnding::LF);
+        file.unwrap();
+        let limits = Limits {
+            keepalive: SOON,
+            ..WIDE
+        };
+        let address = start_for(limits, vec![key.public_key().to_openssh().unwrap()]).await;
+        let (Some((mut gone, program)), Some((mut quiet, other))) = (
+            client(folder.path(), address.port()),
+            client(folder.path(), address.port()),
+        ) else {
+            eprintln!("skipped: there is no ssh");
+            return;
+        };
+        let pid = |child: &Child| Pid::from_raw(i32::try_from(child.id()).unwrap());
+        kill(pid(&gone), Signal::SIGSTOP).unwrap();
+        let start = Instant::now();
+        while kill(program, None).is_ok() {
+            assert!(start.elapsed() < AT_MOST, "it still runs");
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(start.elapsed() > 3 * SOON, "{:?}", start.elapsed());
+        assert!(
+            kill(other, None).is_ok(),
+            "one that only has nothing to say stays"
+        );
+        for client in [&mut gone, &mut quiet] {
+            client.kill().unwrap();
+            client.wait().unwrap();
+        }
     }
 }

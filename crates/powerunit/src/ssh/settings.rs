@@ -17,11 +17,6 @@ use super::auth::{Grant, strength};
 #[error("the host key of the configuration is not an OpenSSH private key")]
 pub(super) struct HostKeyError(#[source] ssh_key::Error);
 
-/// A client that says nothing is asked so often, and is dead after four questions. Each wakes the VM: shorter would keep
-/// an idle one from resting, longer would keep dead clients' programs for more than ten minutes. A client behind a NAT
-/// that forgets sooner asks by itself (`ServerAliveInterval`).
-const KEEPALIVE: Duration = Duration::from_secs(150);
-
 /// What holds for connections that begin now.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -80,8 +75,9 @@ impl Settings {
         certificate::judge(certificate, &self.authorities, bearer)
     }
 
-    /// How the library is to speak on one connection, on which a refusal takes at least so long.
-    pub(super) fn protocol(&self, refusal: Duration) -> server::Config {
+    /// How the library is to speak on one connection, on which a refusal takes at least so long, and whose client is
+    /// asked for a sign of life after so long a silence.
+    pub(super) fn protocol(&self, refusal: Duration, keepalive: Duration) -> server::Config {
         server::Config {
             server_id: russh::SshId::Standard(Cow::Borrowed(concat!(
                 "SSH-2.0-powerunit_",
@@ -95,7 +91,7 @@ impl Settings {
             auth_rejection_time_initial: Some(Duration::ZERO),
             // An idle session is somebody's open editor.
             inactivity_timeout: None,
-            keepalive_interval: Some(KEEPALIVE),
+            keepalive_interval: Some(keepalive),
             keepalive_max: 3,
             preferred: Preferred {
                 key: Cow::Owned(signatures()),
