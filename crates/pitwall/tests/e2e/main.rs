@@ -11,12 +11,14 @@
 )]
 
 mod adoption;
+mod clock;
 mod deletion;
 mod env;
 mod errors;
 mod firecracker;
 mod images;
 mod isolation;
+mod keys;
 mod lifecycle;
 mod power;
 mod registry;

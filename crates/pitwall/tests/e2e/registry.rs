@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::env::{Host, debian, run, until};
@@ -132,10 +133,20 @@ pub(crate) fn layered(directory: &std::path::Path, count: u32) -> String {
         std::fs::write(root.join(format!("layers/{number}")), format!("{number}\n")).unwrap();
         layers.push(pack(directory, &root));
     }
-    of_layers(directory, &layers)
+    of_layers(directory, &json!({}), &layers)
 }
 
-fn busybox_root(directory: &std::path::Path) -> std::path::PathBuf {
+/// A layout whose layers hold these directories, the lowest first, and whose image has this `config` (OCI image-spec).
+pub(crate) fn configured(
+    directory: &std::path::Path,
+    config: &serde_json::Value,
+    roots: &[std::path::PathBuf],
+) -> String {
+    let layers: Vec<_> = roots.iter().map(|root| pack(directory, root)).collect();
+    of_layers(directory, config, &layers)
+}
+
+pub(crate) fn busybox_root(directory: &std::path::Path) -> std::path::PathBuf {
     let root = directory.with_extension("root");
     let bin = root.join("bin");
     std::fs::create_dir_all(&bin).unwrap();
@@ -148,7 +159,7 @@ fn busybox_root(directory: &std::path::Path) -> std::path::PathBuf {
 
 /// A layout with one layer, which holds this directory.
 fn of_root(directory: &std::path::Path, root: &std::path::Path) -> String {
-    of_layers(directory, &[pack(directory, root)])
+    of_layers(directory, &json!({}), &[pack(directory, root)])
 }
 
 /// A layer's digest and its bytes.
@@ -178,7 +189,7 @@ fn pack(directory: &std::path::Path, root: &std::path::Path) -> Layer {
 }
 
 /// A layout with these layers, the lowest first.
-fn of_layers(directory: &std::path::Path, layers: &[Layer]) -> String {
+fn of_layers(directory: &std::path::Path, config: &serde_json::Value, layers: &[Layer]) -> String {
     let architecture = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {
@@ -187,7 +198,7 @@ fn of_layers(directory: &std::path::Path, layers: &[Layer]) -> String {
     let list = |each: &dyn Fn(&Layer) -> String| layers.iter().map(each).collect::<Vec<_>>().join(",");
     let ids = list(&|layer| format!(r#""sha256:{}""#, layer.digest));
     let config = format!(
-        r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":[{ids}]}}}}"#
+        r#"{{"architecture":"{architecture}","os":"linux","config":{config},"rootfs":{{"type":"layers","diff_ids":[{ids}]}}}}"#
     );
     let descriptors = list(&|layer| {
         format!(
