@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -20,8 +22,34 @@ pub(super) fn may_be_sent(name: &str) -> bool {
     name == "LANG" || name == "COLORTERM" || name.starts_with("LC_")
 }
 
-/// Pure: later parts win over earlier ones: image, account, client, connection.
+/// What everybody's sessions get by `/etc/environment`, which elsewhere PAM reads (pam_env(8)).
+pub(super) fn of_everybody() -> Vec<(String, String)> {
+    let mut bytes = Vec::new();
+    // What cannot be read is as if it were not there.
+    let _ = File::open("/etc/environment").and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .filter_map(assignment)
+        .collect()
+}
+
+/// Far more than anybody writes there.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// Pure: `NAME=value`, perhaps in quotes, behind an `export` or before a comment; no shell reads it.
+fn assignment(line: &str) -> Option<(String, String)> {
+    let line = line.split('#').next()?.trim();
+    let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let quoted = value.strip_prefix(['"', '\'']);
+    let value = quoted.map_or(value, |inner| inner.strip_suffix(['"', '\'']).unwrap_or(inner));
+    plain.then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// Pure: later parts win over earlier ones: everybody, image, account, client, connection. The image's own variables
+/// are what its programs need, such as a longer `PATH`, and a distribution's file beneath them knows nothing of those.
 pub(super) fn compose(
+    everybody: &[(String, String)],
     image: &[String],
     account: &Account,
     shell: Option<&Path>,
@@ -51,6 +79,7 @@ pub(super) fn compose(
         ),
     ];
     let mut all: BTreeMap<OsString, OsString> = BTreeMap::from([("PATH".into(), PATH.into())]);
+    all.extend(everybody.iter().map(|(name, value)| (name.into(), value.into())));
     all.extend(of_image.map(|(name, value)| (name.into(), value.into())));
     all.extend(user.map(|(name, value)| (name.into(), value.into())));
     all.insert("HOME".into(), account.home.clone().into());
@@ -85,7 +114,8 @@ mod tests {
             "no assignment".to_owned(),
         ];
         let sent = [("LANG".to_owned(), "C.UTF-8".to_owned())];
-        let all = compose(&image, &account, None, &sent, ends);
+        let everybody = ["PATH", "HOME", "LANG", "MINE"].map(|name| (name.to_owned(), "of all".to_owned()));
+        let all = compose(&everybody, &image, &account, None, &sent, ends);
         let get = |name: &str| {
             all.get(std::ffi::OsStr::new(name))
                 .and_then(|value| value.to_str())
@@ -93,9 +123,28 @@ mod tests {
         assert_eq!(get("PATH"), Some("/opt/bin"));
         assert_eq!(get("HOME"), Some("/home/ann"));
         assert_eq!(get("LANG"), Some("C.UTF-8"));
+        assert_eq!(get("MINE"), Some("of all"));
         assert_eq!(get("SHELL"), None);
         assert_eq!(get("SSH_CONNECTION"), Some("192.0.2.1 99 192.0.2.2 2222"));
-        assert!(compose(&[], &account, None, &[], ends).contains_key(std::ffi::OsStr::new("PATH")));
+        assert!(compose(&[], &[], &account, None, &[], ends).contains_key(std::ffi::OsStr::new("PATH")));
+    }
+
+    #[test]
+    fn a_line_of_the_file_is_an_assignment_or_nothing() {
+        for (line, expected) in [
+            ("A=b c", Some(("A", "b c"))),
+            ("  export A_1=\"b c\"  # why", Some(("A_1", "b c"))),
+            ("A='b=c'", Some(("A", "b=c"))),
+            ("A=", Some(("A", ""))),
+            ("# A=b", None),
+            ("A", None),
+            ("=b", None),
+            ("A-B=c", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(assignment(line), expected, "{line}");
+        }
     }
 
     #[test]

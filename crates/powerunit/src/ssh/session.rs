@@ -151,8 +151,15 @@ impl Session {
         let shell = account.usable_shell();
         let plan = process::plan(task, shell.as_deref()).map_err(|error| error.to_string())?;
         let image = &context.settings.image.env;
-        let mut environment =
-            environment::compose(image, account, shell.as_deref(), &self.sent, context.ends);
+        let everybody = environment::of_everybody();
+        let mut environment = environment::compose(
+            &everybody,
+            image,
+            account,
+            shell.as_deref(),
+            &self.sent,
+            context.ends,
+        );
         if let Some(asked) = &context.original_command {
             environment.insert("SSH_ORIGINAL_COMMAND".into(), OsStr::from_bytes(asked).into());
         }
