@@ -14,20 +14,20 @@ mod server;
 mod sessions;
 mod sftp;
 mod support;
+mod terminal;
 #[path = "support/words.rs"]
 mod words;
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use memory::resident_kib;
 use server::Server;
 use support::ssh::{Client, KeyPair};
-use support::{available, wait_for};
+use support::wait_for;
 use wire::guest::*;
-use words::shell_words;
 
 /// Bytes that no two places of have alike.
 fn noise(length: usize) -> Vec<u8> {
@@ -225,48 +225,6 @@ fn a_client_that_does_not_read_costs_little_memory() {
     assert!(last < 24 << 10, "{last} KiB for a client that reads nothing");
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-#[test]
-fn a_terminal_has_the_size_and_name_of_the_clients() {
-    if !available(&["script"], &[]) {
-        return;
-    }
-    let Some(server) = Server::start() else { return };
-    let command = format!(
-        "stty rows 33 cols 101; {} 'stty size; echo $TERM; tty; exit 4'",
-        shell_words(&server.client().command(&["-tt"]))
-    );
-    let output = Command::new("script")
-        .args(["-qec", &command, "/dev/null"])
-        .env("TERM", "vt220")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        text.contains("33 101\r\n") && text.contains("vt220\r\n") && text.contains("/dev/pts/"),
-        "{text}"
-    );
-    assert_eq!(output.status.code(), Some(4));
-}
-
-#[test]
-fn a_terminal_follows_the_clients_window() {
-    if !available(&["script"], &[]) {
-        return;
-    }
-    let Some(server) = Server::start() else { return };
-    let inside = "trap 'stty size; exit 6' WINCH; echo armed; for i in \\$(seq 200); do sleep 0.05; done";
-    let command = format!(
-        "stty rows 20 cols 80; (sleep 2; stty rows 50 cols 132 </dev/tty) & {} \"{inside}\"",
-        shell_words(&server.client().command(&["-tt"]))
-    );
-    let output = Command::new("script")
-        .args(["-qec", &command, "/dev/null"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("50 132"), "{text}");
 }
 
 #[test]

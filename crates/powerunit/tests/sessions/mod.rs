@@ -89,6 +89,52 @@ fn an_idle_connection_costs_at_most_64_kib() {
     }
 }
 
+/// How often a process gave the processor back, and how long it had it, ticks (proc_pid_status(5), proc_pid_stat(5)).
+fn worked(pid: u32) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let switches = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
+    (switches.unwrap().trim().parse().unwrap(), ticks.sum())
+}
+
+#[test]
+fn idle_connections_cost_no_processor_time() {
+    let Some(server) = Server::start() else { return };
+    let mut clients: Vec<Child> = ["-T", "-tt"]
+        .iter()
+        .cycle()
+        .take(50)
+        .map(|option| {
+            let mut command = server.client().command(&[option]);
+            let (line, child) = first_line(command.arg("echo ready; exec cat"));
+            assert_eq!(line, "ready");
+            child
+        })
+        .collect();
+    let pid = server.child.id();
+    let mut last = (0, 0);
+    wait_for("the server to rest", SOON, || {
+        std::thread::sleep(Duration::from_millis(300));
+        let before = std::mem::replace(&mut last, worked(pid));
+        (before == last).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(5));
+    let (switches, ticks) = worked(pid);
+    let woken = switches - last.0;
+    assert!(
+        woken <= 1 && ticks - last.1 <= 1,
+        "woken {woken} times in five seconds"
+    );
+    for client in &mut clients {
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+}
+
 #[test]
 fn one_connection_runs_any_number_of_commands_in_turn() {
     let Some(server) = Server::start() else { return };
