@@ -4,17 +4,17 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use wire::guest::{GuestFrame, HostFrame, PowerOffKind};
 
 use crate::can_boot;
 use crate::image::{Image, upper_disk};
 use crate::support::run;
-use crate::vm::Vm;
+use crate::vm::{Vm, now};
 
 /// How far off a clock may be: what is promised, and what a command over SSH takes on a busy machine is measured beside it.
-const CLOCK: Duration = Duration::from_millis(100);
+pub(crate) const CLOCK: Duration = Duration::from_millis(100);
 
 #[test]
 fn a_machine_is_a_real_computer_and_its_disk_grows() {
@@ -27,6 +27,7 @@ fn a_machine_is_a_real_computer_and_its_disk_grows() {
     let mut vm = start(folder.path(), &image, &upper);
     randomness_comes_from_the_host(&vm);
     kernel_modules_load(&vm);
+    netfilter_drops_what_it_is_told_to(&vm);
     volumes_are_directories_of_the_disk(&vm);
     groups_have_controllers(&vm);
     the_clock_is_put_right(&mut vm);
@@ -56,6 +57,7 @@ fn a_machine_is_a_real_computer_and_its_disk_grows() {
         kept,
         "from the image\nfrom the vm\nlower\nmerged\nupper\nwork\nnameserver 203.0.113.9"
     );
+    root(&again, "test ! -e /data/unwanted");
     // A signal of systemd's, and what sysvinit's and systemd's commands write where there is no bus.
     root(&again, "kill -0 1; test -p /run/initctl && test -h /dev/initctl");
     let request = r"printf '\151\031\011\003\001\000\000\000\066\000\000\000' > /tmp/request; \
@@ -140,6 +142,27 @@ fn kernel_modules_load(vm: &Vm) {
     assert!(!vm.client().run("/bin/modprobe dummy").status.success());
 }
 
+/// Debian's nft, and every module that its rules need taken by the kernel's own wish.
+fn netfilter_drops_what_it_is_told_to(vm: &Vm) {
+    root(
+        vm,
+        "! grep -q ^nf_tables /proc/modules; ping -c 1 -W 20 127.0.0.1",
+    );
+    let rules = "table ip mine {
+        chain in { type filter hook input priority 0; icmp type echo-request counter drop; }
+        chain out { type nat hook postrouting priority 100; oifname eth9 masquerade; }
+    }";
+    root(vm, &format!("nft -f - <<'end'\n{rules}\nend"));
+    root(vm, "! ping -c 2 -W 1 127.0.0.1");
+    let chain = root(vm, "nft list chain ip mine in");
+    assert!(chain.contains("counter packets 2 bytes"), "{chain}");
+    root(
+        vm,
+        "grep -q ^nft_masq /proc/modules && nft list table ip mine | grep -q masquerade",
+    );
+    root(vm, "nft delete table ip mine; ping -c 1 -W 20 127.0.0.1");
+}
+
 fn volumes_are_directories_of_the_disk(vm: &Vm) {
     let mounts = root(vm, "grep ext4 /proc/mounts | cut -d' ' -f2 | sort");
     let expected = [
@@ -154,7 +177,7 @@ fn volumes_are_directories_of_the_disk(vm: &Vm) {
         root(vm, "stat -c %a /data; cat /data/of-image"),
         "711\nfrom the image"
     );
-    root(vm, "echo from the vm > /data/of-vm");
+    root(vm, "echo from the vm > /data/of-vm; rm /data/unwanted");
     let stacked = "cd /var/lib/docker && mkdir lower upper work merged && echo below > lower/file && \
         mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay merged && \
         echo above > merged/file && cat lower/file upper/file";
@@ -173,10 +196,7 @@ fn the_clock_is_put_right(vm: &mut Vm) {
         assert!(off(vm) > Duration::from_secs(3600), "the clock was not moved");
         // One that is ahead is believed when two messages say so.
         for _ in 0..2 {
-            let unix_ns = u64::try_from(now().as_nanos()).unwrap();
-            vm.send(&HostFrame::Time { unix_ns });
-            vm.send(&HostFrame::Ping { n: 7 });
-            vm.wait(|frame| matches!(frame, GuestFrame::Pong { n: 7 }));
+            vm.tell_time();
         }
         let off = off(vm);
         assert!(off < CLOCK, "{what}: still {off:?} off");
@@ -184,7 +204,7 @@ fn the_clock_is_put_right(vm: &mut Vm) {
 }
 
 /// How far the guest's clock is from the host's, less what asking took.
-fn off(vm: &Vm) -> Duration {
+pub(crate) fn off(vm: &Vm) -> Duration {
     let before = now();
     let answer = root(vm, "adjtimex | grep tv_ | tr -s ' ' | cut -d' ' -f3");
     let after = now();
@@ -192,10 +212,6 @@ fn off(vm: &Vm) -> Duration {
     let guest =
         Duration::from_secs(seconds.parse().unwrap()) + Duration::from_micros(micros.parse().unwrap());
     before.saturating_sub(guest).max(guest.saturating_sub(after))
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
 fn own_files_stay_when_the_configuration_changes(vm: &mut Vm) {

@@ -41,7 +41,7 @@ impl Image {
         }
     }
 
-    /// The same without the commands that powerunit lays beneath an image, and with something in `/data`.
+    /// The same without the commands that powerunit lays beneath an image, but with `nft` and something in `/data`.
     pub(crate) fn without_commands(folder: &Path) -> Self {
         let image = Self::busybox(folder);
         let tree = folder.join("busybox-tree");
@@ -50,6 +50,8 @@ impl Image {
         }
         fs::create_dir(tree.join("data")).unwrap();
         fs::write(tree.join("data/of-image"), "from the image\n").unwrap();
+        fs::write(tree.join("data/unwanted"), "").unwrap();
+        add_program(&tree, "/usr/sbin/nft");
         run(Command::new("chmod").arg("0711").arg(tree.join("data")));
         Self {
             root: erofs(folder, &tree, "without-commands.erofs"),
@@ -83,6 +85,19 @@ impl Image {
             user: "",
         }
     }
+}
+
+/// A program of the tester's own system in `/bin`, with its libraries in their places.
+fn add_program(tree: &Path, program: &str) {
+    let list = Command::new("ldd").arg(program).output().unwrap();
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    for library in list.split_whitespace().filter(|word| word.starts_with('/')) {
+        let place = tree.join(library.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(library, place).unwrap();
+    }
+    let name = Path::new(program).file_name().unwrap();
+    fs::copy(program, tree.join("bin").join(name)).unwrap();
 }
 
 fn erofs(folder: &Path, tree: &Path, name: &str) -> PathBuf {

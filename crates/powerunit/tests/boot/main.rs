@@ -13,6 +13,7 @@ mod image;
 mod keys;
 #[path = "../support/master.rs"]
 mod master;
+mod power;
 mod service;
 mod sessions;
 mod streams;
@@ -43,6 +44,8 @@ fn can_boot() -> bool {
         "ssh",
         "ssh-keygen",
         "sftp",
+        "nft",
+        "ldd",
     ];
     let bundle = vm::bundle();
     available(
@@ -66,7 +69,11 @@ fn a_machine_lives_is_told_new_things_and_ends_in_order() {
     let upper = upper_disk(folder.path());
     let started = Instant::now();
     let mut vm = Vm::start(folder.path(), &image, &upper);
+    // As a host does it: once when it is greeted, and once more now.
+    vm.wait(|frame| matches!(frame, GuestFrame::Hello(_)));
+    vm.tell_time();
     let ready = vm.wait_ready();
+    vm.tell_time();
     eprintln!(
         "Ready after {:.2?} and {:.2} CPU s",
         started.elapsed(),
@@ -99,6 +106,8 @@ fn a_machine_lives_is_told_new_things_and_ends_in_order() {
         .collect();
     eprintln!("ssh true: {times:.2?}");
     look_around(&vm);
+    sessions_have_their_environment(&vm);
+    nobody_is_woken_for_nothing(&vm);
     show_figures(&vm);
 
     the_ssh_server_comes_back(&mut vm);
@@ -173,12 +182,63 @@ fn look_around(vm: &Vm) {
         ),
         "1777\nout"
     );
-    let drift = ssh
-        .text("date +%s")
-        .parse::<u64>()
-        .unwrap()
-        .abs_diff(vm::unix_seconds());
-    assert!(drift <= 3, "the clock is {drift} s off");
+    let off = computer::off(vm);
+    assert!(off < computer::CLOCK, "the clock is {off:?} off from the start");
+}
+
+/// A shell reads its profile, with and without a terminal; a command does not, and has what an ordinary server gives.
+fn sessions_have_their_environment(vm: &Vm) {
+    let ssh = vm.client();
+    ssh.text_as(
+        "root",
+        "echo 'export PROFILE=read' > /etc/profile; printf 'OF_ALL=\"to all\"\\nFROM_IMAGE=no\\n' > /etc/environment",
+    );
+    let environment = ssh.text("env; echo $0");
+    let expected = [
+        "USER=ann",
+        "LOGNAME=ann",
+        "HOME=/home/ann",
+        "SHELL=/bin/sh",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "FROM_IMAGE=yes",
+        "OF_ALL=to all",
+        "sh",
+    ];
+    let lines: Vec<_> = environment.lines().collect();
+    for line in expected {
+        assert!(lines.contains(&line), "no {line} in\n{environment}");
+    }
+    assert!(!environment.contains("PROFILE"), "{environment}");
+    for option in ["-T", "-tt"] {
+        let mut shell = ssh
+            .command(&[option])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = b"echo \"the profile is $PROFILE\"; exit 5\n";
+        std::io::Write::write_all(shell.stdin.as_mut().unwrap(), script).unwrap();
+        let output = shell.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("the profile is read"), "{option}: {said}");
+        assert_eq!(output.status.code(), Some(5), "{option}");
+    }
+    ssh.text_as("root", "rm /etc/profile /etc/environment");
+}
+
+/// Neither PID 1 nor the SSH server does anything while one session waits.
+fn nobody_is_woken_for_nothing(vm: &Vm) {
+    let script = "for pid in 1 $(pidof powerunit-ssh); do grep ^voluntary_ctxt /proc/$pid/status; done";
+    let woken = vm.client().text(&format!("{script}; sleep 3; {script}"));
+    let counts: Vec<u64> = woken
+        .lines()
+        .map(|line| line.rsplit('\t').next().unwrap().parse().unwrap())
+        .collect();
+    let [init, server, init_later, server_later] = counts[..] else {
+        panic!("{woken}")
+    };
+    // What the first reading printed is passed on after it.
+    assert!(init_later - init <= 1 && server_later - server <= 8, "{woken}");
 }
 
 /// For the record: where the boot's time went, and what the two processes cost.

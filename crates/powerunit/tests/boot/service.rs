@@ -99,7 +99,9 @@ fn seen(state: ServiceState, exit: Option<i32>, restarts: u32) -> ServiceSeen {
 /// Ends with 7 until somebody lets it stay; then it stays until its stop signal.
 const STUBBORN: &str = "id -un; id -Gn; pwd; echo $FROM_IMAGE $HOME; cat /proc/self/cgroup; grep SigBlk /proc/self/status; \
     ulimit -n; echo sorry >&2; test -e /tmp/stay || exit 7; \
-    sleep 1000 & trap 'echo stopping; kill -0 $! && echo not alone; exit 0' USR1; echo staying; wait; wait";
+    setsid sleep 1000 & other=$!; \
+    trap 'wait $child; echo stopping; grep -q \"(sleeping)\" /proc/$other/status && echo not alone; exit 0' USR1; \
+    (trap 'echo all of the group; exit' USR1; echo staying; sleep 1000 & wait) & child=$!; wait; wait";
 
 #[test]
 fn a_service_runs_as_the_image_says_and_is_started_again() {
@@ -151,7 +153,10 @@ fn a_service_runs_as_the_image_says_and_is_started_again() {
     let last = seen(ServiceState::Ended, Some(0), 3);
     let mut words = Vec::new();
     assert_eq!(next_state(&mut vm, &mut words), last);
-    assert_eq!(text(&words, Lane::Stdout), "stopping\nnot alone\n");
+    assert_eq!(
+        text(&words, Lane::Stdout),
+        "all of the group\nstopping\nnot alone\n"
+    );
     assert_eq!(words[0].offset, end);
     vm.wait_off();
 }

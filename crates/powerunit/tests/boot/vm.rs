@@ -21,11 +21,9 @@ pub(crate) fn bundle() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bundle")
 }
 
-pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+/// The host's wall clock, since 1970.
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
 /// A running guest; it ends with this value.
@@ -79,14 +77,22 @@ impl Vm {
 
     /// Says what a host says first.
     pub(crate) fn greet(&mut self) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         self.send(&HostFrame::Hello(HostHello {
             protocol_min: PROTOCOL.0,
             protocol_max: PROTOCOL.1,
-            host_time_unix_ns: u64::try_from(now.as_nanos()).unwrap(),
+            host_time_unix_ns: u64::try_from(now().as_nanos()).unwrap(),
             seed: Some(Seed([7; 32])),
         }));
         self.send(&HostFrame::Config(Box::new(self.config.clone())));
+    }
+
+    /// Says what time it is, and waits until that was heard.
+    pub(crate) fn tell_time(&mut self) {
+        self.send(&HostFrame::Time {
+            unix_ns: u64::try_from(now().as_nanos()).unwrap(),
+        });
+        self.send(&HostFrame::Ping { n: 7 });
+        self.wait(|frame| matches!(frame, GuestFrame::Pong { n: 7 }));
     }
 
     /// As a host that was restarted in the middle of a word.
