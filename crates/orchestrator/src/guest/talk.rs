@@ -182,7 +182,11 @@ impl Talk {
                 tracing::debug!(vm.id = %self.vm, stage = name, at_ms = at.as_millis(), "the guest boots");
                 self.state.send_modify(|state| state.stage = Some(name));
             }
-            GuestFrame::Ready(ready) => self.state.send_modify(|state| state.ready = Some(ready)),
+            GuestFrame::Ready(ready) => {
+                // A clock that is ahead is believed to be when two messages say so, and people come now.
+                connection.time_due = connection.time_due.map(|_| Instant::now());
+                self.state.send_modify(|state| state.ready = Some(ready));
+            }
             GuestFrame::ConfigApplied { revision } => self.state.send_modify(|state| {
                 if let Some(ready) = &mut state.ready {
                     ready.config_revision = revision;
