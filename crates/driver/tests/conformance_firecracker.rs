@@ -8,7 +8,9 @@ mod jails;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -143,6 +145,34 @@ async fn a_vmm_is_confined_in_every_way() {
     }
     driver.destroy(spec.id).await.unwrap();
     assert_eq!(host.groups(spec.id), Vec::<std::path::PathBuf>::new());
+}
+
+/// What the VMM's own API answers, with its headers.
+fn ask(socket: &Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // The connection stays open, so the end is that of the document.
+    while !answer.ends_with(b"}") {
+        let mut part = [0; 4096];
+        match stream.read(&mut part).unwrap() {
+            0 => break,
+            count => answer.extend(&part[..count]),
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balloon_takes_nothing_and_keeps_statistics() {
+    let Some(host) = Jails::new() else { return };
+    let driver = host.firecracker();
+    let spec = host.spec(Guest::Idles);
+    driver.ensure(&spec).await.unwrap();
+    let answer = ask(&host.jail(spec.id).join("api.sock"), "/balloon/statistics");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\"target_mib\":0"), "{answer}");
+    driver.destroy(spec.id).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
