@@ -78,7 +78,8 @@ pub(crate) fn measure() -> Result<Vec<Figure>, BenchError> {
         .env("LOGIN", "root")
         .env("KEY", &key)
         .env("JSON", "1")
-        .env("PAIRS", runs("BENCH_SSH_PAIRS", 2).to_string());
+        .env("COLD", "1")
+        .env("PAIRS", runs("BENCH_SSH_PAIRS", 1).to_string());
     let text = run(&mut command)?;
     text.lines().map(figure).collect()
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `PAIRS` says how often (3), `ONLY` which of them, by a word of its name, and `POWERUNIT` which program to start on
-//! loopback: the one in the initramfs is built for size, cargo's own is not. With `JSON` each line is an object with all
+//! loopback: the one in the initramfs is built for size, cargo's own is not. With `COLD` nothing is done once before, uncounted. With `JSON` each line is an object with all
 //! samples in seconds, for `make bench-vm`. A ratio of 1 means as fast as the peer, more means faster; the promise is 0.8 for each.
 #![expect(
     clippy::unwrap_used,
@@ -35,13 +35,14 @@ fn main() {
     } else {
         print
     };
+    let first = usize::from(std::env::var_os("COLD").is_some());
     let only = std::env::var("ONLY").unwrap_or_default();
     for (name, work) in WORKS {
         if !name.contains(&only) {
             continue;
         }
         let mut samples = (Vec::new(), Vec::new());
-        for pair in 0..=pairs {
+        for pair in first..=pairs {
             let (ours, peer) = (work(&peers.ours), work(&peers.peer));
             // The first fills the caches.
             if pair > 0 {
