@@ -18,6 +18,8 @@
 mod keeper;
 mod streams;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
