@@ -1,7 +1,13 @@
 //! Images from a registry, and images with nearly nothing in them.
 
-use crate::env::Host;
-use crate::registry::{Registry, layered, one_program};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::env::{Host, PATIENCE, until};
+use crate::registry::{Registry, busybox_root, configured, layered, one_program};
 
 #[test]
 fn an_image_from_a_real_registry_becomes_a_vm() {
@@ -64,4 +70,86 @@ fn layers_are_disks_while_there_are_places_and_one_disk_beyond() {
         assert_eq!(numbers.lines().count(), layers as usize - 1, "{numbers}");
         host.pwctl_ok(&["rm", &name]);
     }
+}
+
+/// Fails in its first run. In its second it waits for its stop signal, which is none that would end it in silence.
+const SERVICE: &str = r#"echo "runs as $(id -u):$(id -g) in $PWD with $GREETING and $*"
+if mkdir /data/ran; then exit 7; fi
+trap 'echo stopped in order; exit 0' USR1
+echo again
+while :; do sleep 1; done
+"#;
+
+#[test]
+fn an_images_configuration_is_what_its_service_is() {
+    let host = Host::up();
+    let directory = tempfile::tempdir().unwrap();
+    let image = with_service(&directory.path().join("layout"));
+    host.pwctl_ok(&[
+        "create", "made", "--image", &image, "--memory", "128M", "--disk", "128M",
+    ]);
+    let vm = until("the service runs again", PATIENCE, || {
+        let vm = host.get("made");
+        (vm["service"]["restarts"] == 1 && vm["service"]["state"] == "running").then_some(vm)
+    });
+    assert_eq!(vm["service"]["exit_code"], 7, "{vm}");
+    assert_eq!(vm["status"], "RUNNING", "one that fails takes no VM with it");
+    assert!(
+        host.pwctl_ok(&["get", "made"])
+            .contains("last exit status 7, started again 1 times")
+    );
+    let said = "runs as 1000:50 in /srv/work with hello and an argument";
+    until("it waits for its signal", PATIENCE, || {
+        (host.pwctl_ok(&["logs", "made"]) == format!("{said}\n{said}\nagain\n")).then_some(())
+    });
+
+    // What a layer takes away or puts in the place of another's is so in the VM, and the volume lies on its disk.
+    let seen = host.pwctl_ok(&["exec", "made", "--", "/bin/sh", "-c", LOOK]);
+    assert_eq!(seen, "from the third\nkept\nhidden\next4\nfrom the image\n");
+    host.pwctl_ok(&["stop", "made"]);
+    assert!(
+        host.pwctl_ok(&["logs", "made"])
+            .ends_with("again\nstopped in order\n")
+    );
+    host.pwctl_ok(&["rm", "made"]);
+    host.assert_no_vm_left();
+}
+
+const LOOK: &str = "cat /layers/changed /layers/kept; test -e /layers/gone || echo hidden; \
+                    while read -r _ place kind _; do [ $place = /data ] && echo $kind; done </proc/mounts; cat /data/file";
+
+/// An image of three layers that says all that an image can say of its service.
+fn with_service(directory: &Path) -> String {
+    let layers = [
+        busybox_root(directory),
+        directory.with_extension("second"),
+        directory.with_extension("third"),
+    ];
+    let files = [
+        (0, "service", SERVICE),
+        (0, "data/file", "from the image\n"),
+        (0, "layers/changed", "from the first\n"),
+        (0, "layers/gone", "from the first\n"),
+        (0, "layers/kept", "kept\n"),
+        (1, "layers/.wh.gone", ""),
+        (1, "layers/changed", "from the second\n"),
+        (2, "layers/changed", "from the third\n"),
+    ];
+    for (layer, name, content) in files {
+        let file = layers[layer].join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+    // For whoever the service is.
+    fs::set_permissions(layers[0].join("data"), fs::Permissions::from_mode(0o777)).unwrap();
+    let config = json!({
+        "Entrypoint": ["/bin/sh", "/service"],
+        "Cmd": ["an", "argument"],
+        "User": "1000:50",
+        "WorkingDir": "/srv/work",
+        "Env": ["PATH=/bin", "GREETING=hello"],
+        "StopSignal": "SIGUSR1",
+        "Volumes": { "/data": {} },
+    });
+    configured(directory, &config, &layers)
 }
