@@ -31,16 +31,8 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
     } = vmm::choose(settings).await?;
     tracing::info!(vmm = verdict.vmm, accelerator = ?verdict.accelerator, not_firecracker, "{}", verdict.why);
     make_directory(&settings.state)?;
-    // The VM's own disk and that of the kernel's modules are among those that the driver can attach.
-    // An image that is cached under one driver fits the other.
-    let max_disks = driver
-        .capabilities()
-        .abilities
-        .max_disks
-        .min(MAX_DISKS)
-        .saturating_sub(2);
     let images = Images::open(image::Config {
-        max_disks,
+        max_disks: image_disks(driver.capabilities().abilities.max_disks),
         insecure_registries: settings.insecure_registries.clone(),
         ..image::Config::new(settings.state.join("images"))
     })?;
@@ -63,6 +55,12 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
         images,
         hands: Arc::new(RootHands),
     })
+}
+
+/// How many disks an image may be for a driver that attaches so many: the VM's own disk and that of the kernel's modules
+/// are among them. An image with more layers is flattened. One that is cached under one driver fits the other.
+fn image_disks(attached: usize) -> usize {
+    attached.min(MAX_DISKS).saturating_sub(2)
 }
 
 /// The settings of the host network.
@@ -166,4 +164,16 @@ fn memory_bytes() -> Result<u64, RoleError> {
             .ok()
     });
     Ok(kib.unwrap_or_default() * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_gets_the_disks_that_a_vm_of_any_driver_has_left() {
+        assert_eq!(image_disks(6), 4);
+        assert_eq!(image_disks(MAX_DISKS + 1), MAX_DISKS - 2);
+        assert_eq!(image_disks(1), 0, "then every image is flattened");
+    }
 }

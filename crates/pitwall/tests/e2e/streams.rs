@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use crate::env::{Host, PATIENCE, debian, text, until};
 
-/// Prints a line about every 20 ms, each with its number, on its standard error every hundredth.
-const COUNTER: &str = "i=0; while :; do i=$((i+1)); if [ $((i%100)) = 0 ]; then echo $i >&2; else echo $i; fi; \
+/// Prints a line about every 20 ms, each with its number, on its standard error every hundredth. What it has printed
+/// stands in a file, too.
+const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i >/run/counted; if [ $((i%100)) = 0 ]; then echo $i >&2; else echo $i; fi; \
                        sleep 0.02; done";
 
 fn create(host: &Host, name: &str, command: &[&str]) {
@@ -50,10 +51,10 @@ fn a_log_loses_nothing_when_pitwall_is_killed() {
     until("it has counted to 150", PATIENCE, || {
         (count(&host) >= 150).then_some(())
     });
+    let line = host.pwctl_ok(&["ssh-command", "counter"]);
     for _ in 0..2 {
         host.kill();
-        // It counts on while nobody listens.
-        std::thread::sleep(Duration::from_secs(2));
+        counts_on(&host, &line);
         host.start(&["up"]);
         host.wait_until_up();
         host.wait_for_status("counter", "RUNNING");
@@ -89,6 +90,22 @@ fn a_log_loses_nothing_when_pitwall_is_killed() {
     // What it printed is there when it is off, too.
     host.pwctl_ok(&["stop", "counter"]);
     assert!(count(&host) >= printed.len().try_into().unwrap());
+}
+
+/// Waits until it has counted fifty further while nobody listens: the guest itself is asked.
+fn counts_on(host: &Host, line: &str) {
+    let script = format!("exec {} cat /run/counted", line.trim());
+    let counted = || {
+        let mut command = host.command("bash");
+        command.args(["-c", &script]).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        // The file is empty for a moment when it is written.
+        String::from_utf8_lossy(&output.stdout).trim().parse::<u64>().ok()
+    };
+    let from = until("the guest answers", PATIENCE, counted);
+    until("it counts on while nobody listens", PATIENCE, || {
+        counted().filter(|now| *now > from + 50)
+    });
 }
 
 /// Lines come while they are printed, from the newest one on.
