@@ -14,8 +14,8 @@ use crate::env::{Host, PATIENCE, debian, text, until};
 
 /// Prints a line about every 20 ms, each with its number, on its standard error every hundredth. What it has printed
 /// stands in a file, too.
-const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i >/run/counted; if [ $((i%100)) = 0 ]; then echo $i >&2; else echo $i; fi; \
-                       sleep 0.02; done";
+const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i >/run/counted; \
+                       if [ $((i%100)) = 0 ]; then echo $i >&2; else echo $i; fi; sleep 0.02; done";
 
 fn create(host: &Host, name: &str, command: &[&str]) {
     let image = debian();
