@@ -183,7 +183,8 @@ fn add_nic(words: &mut Words, nic: &Nic, tap: RawFd) {
 fn add_kernel(words: &mut Words, kernel: &Kernel, environment: &Environment) {
     let mut arguments = KERNEL_ARGUMENTS.to_owned();
     if environment.accelerator == Accelerator::Software {
-        arguments.push_str(&format!(" tsc_early_khz={}", environment.tsc_khz));
+        // A guest whose ticks come late on a busy host would blame its time-stamp counter, and fall back to ticks.
+        arguments.push_str(&format!(" tsc=reliable tsc_early_khz={}", environment.tsc_khz));
     }
     for argument in &kernel.extra_args {
         arguments.push(' ');
