@@ -1,5 +1,10 @@
 //! What VMs may see of each other and of the host.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use crate::env::Host;
 
 #[test]
@@ -12,6 +17,7 @@ fn two_vms_of_one_image_share_nothing_and_cannot_reach_each_other() {
     });
     one.unwrap();
     two.unwrap();
+    only_what_nobody_writes_is_shared(&host);
     host.ssh_ok("one", "echo of-one > /root/mark; echo of-one > /etc/motd");
     assert_eq!(host.ssh("two", "cat /root/mark").status.code(), Some(1));
     assert_ne!(host.ssh_ok("two", "cat /etc/motd"), "of-one\n");
@@ -62,4 +68,48 @@ fn two_vms_of_one_image_share_nothing_and_cannot_reach_each_other() {
         service.wait().unwrap();
         assert!(!reached.status.success(), "a guest reaches {address} of the host");
     }
+}
+
+/// The VMMs have the one disk of kernel modules open, not a copy each, and nothing in common that one of them may write.
+fn only_what_nobody_writes_is_shared(host: &Host) {
+    let [one, two] = host.vmms()[..] else {
+        panic!("two VMMs: {:?}", host.vmms())
+    };
+    let (one, two) = (open_files(one), open_files(two));
+    let shared: BTreeMap<_, _> = one.iter().filter(|(file, _)| two.contains_key(file)).collect();
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bundle");
+    let modules = fs::metadata(bundle.join("modules.erofs")).unwrap();
+    assert_eq!(
+        shared.get(&(modules.dev(), modules.ino())),
+        Some(&&false),
+        "{shared:?}"
+    );
+    for file in shared.keys() {
+        assert!(!one[file] && !two[file], "both have {file:?}");
+    }
+    for files in [&one, &two] {
+        assert!(
+            files.values().any(|writes| *writes),
+            "a disk of its own: {files:?}"
+        );
+    }
+}
+
+/// The regular files that a process has open, by device and inode, and whether it may write them (proc_pid_fdinfo(5)).
+fn open_files(pid: i32) -> BTreeMap<(u64, u64), bool> {
+    let process = Path::new("/proc").join(pid.to_string());
+    let mut files = BTreeMap::new();
+    for number in fs::read_dir(process.join("fd")).unwrap() {
+        let number = number.unwrap().file_name();
+        let Ok(file) = fs::metadata(process.join("fd").join(&number)) else {
+            continue;
+        };
+        if file.is_file() {
+            let info = fs::read_to_string(process.join("fdinfo").join(&number)).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+            let writes = i32::from_str_radix(flags.trim(), 8).unwrap() & 3 != 0;
+            *files.entry((file.dev(), file.ino())).or_default() |= writes;
+        }
+    }
+    files
 }
