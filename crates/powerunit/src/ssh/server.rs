@@ -244,8 +244,24 @@ mod tests {
         assert!(is_ended(&mut stream, AT_MOST).await);
     }
 
-    /// A real client with a key, which prints its program's process number and waits; `None` where there is no `ssh`.
-    fn client(folder: &Path, port: u16) -> Option<(Child, Pid)> {
+    /// A real client, which is killed in the end, stopped or not.
+    struct RealClient(Child);
+
+    impl RealClient {
+        fn pid(&self) -> Pid {
+            Pid::from_raw(i32::try_from(self.0.id()).unwrap())
+        }
+    }
+
+    impl Drop for RealClient {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// One with a key, whose program prints its process number and waits; `None` where there is no `ssh`.
+    fn client(folder: &Path, port: u16) -> Option<(RealClient, Pid)> {
         let arguments = format!(
             "-F none -i {} -o IdentitiesOnly=yes -o BatchMode=yes -o LogLevel=ERROR -o StrictHostKeyChecking=no \
              -o UserKnownHostsFile=/dev/null -p {port} fred@127.0.0.1",
@@ -260,10 +276,10 @@ mod tests {
         let ci = std::env::var("CI").as_deref() == Ok("true");
         let mut client = match started {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !ci => return None,
-            started => started.unwrap(),
+            started => RealClient(started.unwrap()),
         };
         let mut line = String::new();
-        let mut output = BufReader::new(client.stdout.take().unwrap());
+        let mut output = BufReader::new(client.0.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         Some((client, Pid::from_raw(line.trim().parse().unwrap())))
     }
@@ -279,15 +295,14 @@ mod tests {
             ..WIDE
         };
         let address = start_for(limits, vec![key.public_key().to_openssh().unwrap()]).await;
-        let (Some((mut gone, program)), Some((mut quiet, other))) = (
+        let (Some((gone, program)), Some((_quiet, other))) = (
             client(folder.path(), address.port()),
             client(folder.path(), address.port()),
         ) else {
             eprintln!("skipped: there is no ssh");
             return;
         };
-        let pid = |child: &Child| Pid::from_raw(i32::try_from(child.id()).unwrap());
-        kill(pid(&gone), Signal::SIGSTOP).unwrap();
+        kill(gone.pid(), Signal::SIGSTOP).unwrap();
         let start = Instant::now();
         while kill(program, None).is_ok() {
             assert!(start.elapsed() < AT_MOST, "it still runs");
@@ -298,9 +313,5 @@ mod tests {
             kill(other, None).is_ok(),
             "one that only has nothing to say stays"
         );
-        for client in [&mut gone, &mut quiet] {
-            client.kill().unwrap();
-            client.wait().unwrap();
-        }
     }
 }

@@ -86,13 +86,20 @@ impl Vm {
         self.send(&HostFrame::Config(Box::new(self.config.clone())));
     }
 
-    /// Says what time it is, and waits until that was heard.
-    pub(crate) fn tell_time(&mut self) {
+    /// Says what time it is.
+    pub(crate) fn say_time(&mut self) {
         self.send(&HostFrame::Time {
             unix_ns: u64::try_from(now().as_nanos()).unwrap(),
         });
+    }
+
+    /// The same, and waits until that was heard: by so much at most it was late.
+    pub(crate) fn tell_time(&mut self) -> Duration {
+        let start = Instant::now();
+        self.say_time();
         self.send(&HostFrame::Ping { n: 7 });
         self.wait(|frame| matches!(frame, GuestFrame::Pong { n: 7 }));
+        start.elapsed()
     }
 
     /// As a host that was restarted in the middle of a word.
@@ -273,7 +280,7 @@ impl Machine {
         match self {
             Self::Microvm => (
                 "microvm,acpi=on,pcie=off,pit=off,pic=off,rtc=on,isa-serial=on",
-                format!("tsc_early_khz={}", tsc_khz()),
+                format!("tsc=reliable tsc_early_khz={}", tsc_khz()),
                 "device",
             ),
             Self::Q35 => ("q35", String::new(), "pci"),
@@ -320,8 +327,15 @@ fn tsc_khz() -> u64 {
     #[expect(unsafe_code, reason = "the counter has no other reader")]
     // SAFETY: RDTSC reads a register and nothing else; every x86-64 processor has it.
     let count = || unsafe { core::arch::x86_64::_rdtsc() };
-    let (start, first) = (Instant::now(), count());
-    while start.elapsed() < Duration::from_millis(60) {}
-    let cycles = count() - first;
-    cycles * 1000 / u64::try_from(start.elapsed().as_micros()).unwrap()
+    // Both clocks at one moment: on a busy machine another program may run between two readings.
+    let moment = || loop {
+        let (start, count) = (Instant::now(), count());
+        if start.elapsed() < Duration::from_micros(10) {
+            return (start, count);
+        }
+    };
+    let (start, first) = moment();
+    std::thread::sleep(Duration::from_millis(60));
+    let (end, last) = moment();
+    (last - first) * 1_000_000 / u64::try_from((end - start).as_nanos()).unwrap()
 }
