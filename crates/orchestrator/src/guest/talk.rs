@@ -24,8 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const FIRST_PATIENCE: Duration = Duration::from_millis(300);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a guest hears what time it is: a clock that stopped or was set is right after three of these.
-const TIME_EVERY: Duration = Duration::from_secs(10);
+/// How often a guest hears what time it is. A clock that was set or stopped is to be right in 30 s: two of these tell that
+/// it is ahead, and two more put right what was heard late.
+const TIME_EVERY: Duration = Duration::from_secs(7);
 
 /// The first protocol in which the time is said by itself.
 const TIME_SINCE: u32 = 2;

@@ -8,10 +8,10 @@ use driver::{Driver, MachineSpec};
 use model::ByteSize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use wire::guest::{
     Config, Decoder, Disk, Disks, Encoder, GuestFrame, GuestHello, HostFrame, HostKey, ImageDefaults,
-    PROTOCOL, Ssh,
+    PROTOCOL, Ready, Ssh,
 };
 
 use super::{GuestDoor, GuestLink};
@@ -55,15 +55,35 @@ fn spec() -> MachineSpec {
     }
 }
 
+/// What a guest does.
+#[derive(Clone, Copy)]
+struct Manner {
+    protocol_max: u32,
+    /// When it is up, after its greeting.
+    ready_after: Option<Duration>,
+}
+
 /// A guest that greets, and tells when it heard what time it is.
-async fn listen(mut stream: DuplexStream, protocol_max: u32, heard: mpsc::UnboundedSender<Instant>) {
+async fn listen(stream: DuplexStream, manner: Manner, heard: mpsc::UnboundedSender<Instant>) {
+    let (mut stream, mut to_host) = tokio::io::split(stream);
     let hello = GuestFrame::Hello(GuestHello {
         protocol_min: PROTOCOL.0,
-        protocol_max,
+        protocol_max: manner.protocol_max,
         powerunit_version: "test".into(),
         boot_id: "boot".into(),
     });
-    stream.write_all(&Encoder.encode(&hello).unwrap()).await.unwrap();
+    to_host.write_all(&Encoder.encode(&hello).unwrap()).await.unwrap();
+    tokio::spawn(async move {
+        if let Some(after) = manner.ready_after {
+            sleep(after).await;
+            to_host
+                .write_all(&Encoder.encode(&ready()).unwrap())
+                .await
+                .unwrap();
+        }
+        // The channel stays open.
+        std::future::pending::<()>().await;
+    });
     let mut decoder = Decoder::<HostFrame>::default();
     let mut buffer = vec![0; 4096];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
@@ -76,10 +96,26 @@ async fn listen(mut stream: DuplexStream, protocol_max: u32, heard: mpsc::Unboun
     }
 }
 
-/// A link to a guest of this protocol, and when it hears the time.
-async fn link(protocol_max: u32) -> (GuestLink, mpsc::UnboundedReceiver<Instant>) {
+fn ready() -> GuestFrame {
+    GuestFrame::Ready(Ready {
+        config_revision: 1,
+        ssh_port: Ssh::DEFAULT_PORT,
+        login: "root".into(),
+        host_keys: Vec::new(),
+    })
+}
+
+/// A link to such a guest, and when it hears the time.
+async fn link(
+    protocol_max: u32,
+    ready_after: Option<Duration>,
+) -> (GuestLink, mpsc::UnboundedReceiver<Instant>) {
     let (heard, times) = mpsc::unbounded_channel();
-    let guest = move |_, stream| drop(tokio::spawn(listen(stream, protocol_max, heard.clone())));
+    let manner = Manner {
+        protocol_max,
+        ready_after,
+    };
+    let guest = move |_, stream| drop(tokio::spawn(listen(stream, manner, heard.clone())));
     let sim = Sim::new().with_guest(Arc::new(guest));
     sim.ensure(&spec()).await.unwrap();
     let log = Arc::new(VmLog::new("nothing-is-written".into(), LogLimits::default()));
@@ -90,7 +126,7 @@ async fn link(protocol_max: u32) -> (GuestLink, mpsc::UnboundedReceiver<Instant>
 #[tokio::test(start_paused = true)]
 async fn a_guest_hears_at_once_and_every_ten_seconds_what_time_it_is() {
     let begun = Instant::now();
-    let (_link, mut times) = link(PROTOCOL.1).await;
+    let (_link, mut times) = link(PROTOCOL.1, None).await;
     let first = times.recv().await.unwrap();
     assert!(first - begun < Duration::from_secs(1), "{:?}", first - begun);
     for ordinal in 1..=6 {
@@ -100,8 +136,18 @@ async fn a_guest_hears_at_once_and_every_ten_seconds_what_time_it_is() {
     }
 }
 
+/// People come then, and two messages must say that a clock is ahead.
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_is_ready_hears_it_once_more() {
+    let up = Duration::from_secs(3);
+    let (_link, mut times) = link(PROTOCOL.1, Some(up)).await;
+    let first = times.recv().await.unwrap();
+    let after = times.recv().await.unwrap() - first;
+    assert!(after < up + Duration::from_secs(1), "{after:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_does_not_understand_it_hears_nothing_of_the_time() {
-    let (_link, mut times) = link(1).await;
+    let (_link, mut times) = link(1, Some(Duration::from_secs(1))).await;
     assert!(timeout(Duration::from_secs(60), times.recv()).await.is_err());
 }
