@@ -1,10 +1,6 @@
 //! A host of jailed Firecracker machines: a directory of the test's own.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test's own host may stop the test, and tells why"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's own host may stop the test")]
 
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

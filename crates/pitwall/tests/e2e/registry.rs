@@ -118,13 +118,7 @@ pub(crate) fn one_program(directory: &std::path::Path) -> String {
     of_root(directory, &root)
 }
 
-/// A layout with a static busybox and a shell.
-pub(crate) fn busybox(directory: &std::path::Path) -> String {
-    let root = busybox_root(directory);
-    of_root(directory, &root)
-}
-
-/// The same in so many layers. Each but the lowest has a file `/layers/NUMBER` that holds its number.
+/// A layout with a static busybox and a shell, in so many layers. Each but the lowest has a file `/layers/NUMBER` that holds its number.
 pub(crate) fn layered(directory: &std::path::Path, count: u32) -> String {
     let mut layers = vec![pack(directory, &busybox_root(directory))];
     for number in 1..count {
@@ -151,7 +145,7 @@ pub(crate) fn busybox_root(directory: &std::path::Path) -> std::path::PathBuf {
     let bin = root.join("bin");
     std::fs::create_dir_all(&bin).unwrap();
     std::fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
-    for name in ["sh", "cat", "sync", "tty", "poweroff"] {
+    for name in ["sh", "cat", "dmesg", "sync", "tty", "poweroff"] {
         std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
     }
     root
