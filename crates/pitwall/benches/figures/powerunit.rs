@@ -13,6 +13,9 @@ use crate::process::Memory;
 /// Prints the memory of PID 1, an empty line, and that of the SSH server, its child.
 const LOOK: &str = "cat /proc/1/smaps_rollup; echo; cat /proc/$(pgrep -o -x powerunit-ssh)/smaps_rollup";
 
+/// Both give back what only their start needed when they have been idle for ten seconds.
+const IDLE: &str = "sleep 12; ";
+
 /// How many connections wait.
 const WAITING: u32 = 20;
 
@@ -20,12 +23,12 @@ pub(crate) fn measure() -> Result<Vec<Figure>, BenchError> {
     let host = Host::up()?;
     let name = host.vm_name("powerunit");
     host.create(&name)?;
-    let (init, server) = look(&host, &name)?;
+    let (init, server) = look(&host, &name, IDLE)?;
     // The first fills what the server keeps for all of them.
     drop(Waiting::open(&host, &name, 1)?);
-    let (_, before) = look(&host, &name)?;
+    let (_, before) = look(&host, &name, "")?;
     let waiting = Waiting::open(&host, &name, WAITING)?;
-    let (_, with_them) = look(&host, &name)?;
+    let (_, with_them) = look(&host, &name, "")?;
     drop(waiting);
     let each = (with_them.resident - before.resident) / f64::from(WAITING);
     let figure = |name, what, kib| Figure::new(name, what, Unit::Kibibytes, &[kib]);
@@ -51,8 +54,8 @@ pub(crate) fn measure() -> Result<Vec<Figure>, BenchError> {
     ])
 }
 
-fn look(host: &Host, name: &str) -> Result<(Memory, Memory), BenchError> {
-    let text = host.pwctl(&["exec", name, "--", "sh", "-c", LOOK])?;
+fn look(host: &Host, name: &str, before: &str) -> Result<(Memory, Memory), BenchError> {
+    let text = host.pwctl(&["exec", name, "--", "sh", "-c", &format!("{before}{LOOK}")])?;
     let (init, server) = text
         .split_once("\n\n")
         .ok_or_else(|| BenchError::unreadable("smaps_rollup", text.clone()))?;
