@@ -60,23 +60,10 @@ impl VmTask {
             working_dir: image.config.working_dir.unwrap_or_default(),
             volumes: image.config.volumes,
         });
-        let network = self.host.lease(self.id()).map(|address| guest::Network {
-            address,
-            prefix: self.host.network.subnet().bits(),
-            gateway: Some(self.host.network.gateway()),
-            resolvers: self
-                .host
-                .network
-                .resolvers()
-                .iter()
-                .map(|&resolver| resolver.into())
-                .collect(),
-            mac: Some(MacAddr::for_vm(address)),
-        });
         Ok(guest::Config {
             revision: self.record.accepted,
             hostname: self.record.body.name.to_string(),
-            network,
+            network: self.guest_network(),
             ssh: guest::Ssh {
                 port: guest::Ssh::DEFAULT_PORT,
                 host_key: guest::HostKey::from_pem(host_key),
@@ -91,18 +78,33 @@ impl VmTask {
                 image_keys: options.image_keys,
             },
             image: defaults.unwrap_or_default(),
-            disks: guest::Disks {
-                root: self.disk_name(0, image_serial(0)),
-                root_devices: (1..=layers)
-                    .map(|index| self.disk_name(index, image_serial(index)))
-                    .collect(),
-                upper: self.disk_name(layers + 1, UPPER_SERIAL.to_owned()),
-                modules: self
-                    .modules_disk()
-                    .map(|_| self.disk_name(layers + 2, MODULES_SERIAL.to_owned())),
-            },
+            disks: self.guest_disks(layers),
             service,
         })
+    }
+
+    fn guest_network(&self) -> Option<guest::Network> {
+        let (address, network) = (self.host.lease(self.id())?, &self.host.network);
+        let resolvers = network.resolvers().iter();
+        Some(guest::Network {
+            address,
+            prefix: network.subnet().bits(),
+            gateway: Some(network.gateway()),
+            resolvers: resolvers.map(|&resolver| resolver.into()).collect(),
+            mac: Some(MacAddr::for_vm(address)),
+        })
+    }
+
+    /// In the order in which the machine has them: the image, its further `layers`, the VM's own, the kernel's modules.
+    fn guest_disks(&self, layers: usize) -> guest::Disks {
+        let further = (1..=layers).map(|index| self.disk_name(index, image_serial(index)));
+        let modules = self.modules_disk();
+        guest::Disks {
+            root: self.disk_name(0, image_serial(0)),
+            root_devices: further.collect(),
+            upper: self.disk_name(layers + 1, UPPER_SERIAL.to_owned()),
+            modules: modules.map(|_| self.disk_name(layers + 2, MODULES_SERIAL.to_owned())),
+        }
     }
 
     /// Waits until the guest accepts SSH, its VMM ends, it fails, or the deadline passes.

@@ -13,7 +13,7 @@ use model::{HostName, Subnet};
 use orchestrator::LogLimits;
 
 pub(crate) use file::{Accelerator, Firecracker, LogFormat, Vmm};
-use file::{File, FileError};
+use file::{File, FileError, Host};
 
 /// The configuration file that is read unless another is named.
 pub(crate) const DEFAULT_FILE: &str = "/etc/pitwall/config.toml";
@@ -191,38 +191,7 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
             .map_err(|_| format!("{text:?} is not an IPv4 address"))
     });
     let resolvers = faults.take("network.resolvers", resolvers.collect::<Result<Vec<_>, _>>());
-    faults.need(
-        file.host.cpu_overcommit > 0,
-        "host.cpu_overcommit",
-        "must be at least 1",
-    );
-    faults.need(
-        file.host.disk_overcommit > 0,
-        "host.disk_overcommit",
-        "must be at least 1",
-    );
-    faults.need(
-        (1..=100).contains(&file.host.memory_percent),
-        "host.memory_percent",
-        "must be 1 to 100",
-    );
-    for (key, value) in [
-        ("host.log_file_mib", file.host.log_file_mib),
-        ("host.log_files", file.host.log_files),
-    ] {
-        faults.need((1..=1024).contains(&value), key, "must be 1 to 1024");
-    }
-    faults.need(
-        file.host.driver != Vmm::Firecracker || file.host.accelerator != Accelerator::Tcg,
-        "host.accelerator",
-        "must be auto or kvm with the driver firecracker, which emulates nothing",
-    );
-    // Below are people and services, above are numbers that some programs take for negative; a subnet has up to 2^24.
-    faults.need(
-        (0x1_0000..0x7f00_0000).contains(&file.host.first_owner),
-        "host.first_owner",
-        "must be 65536 to 2130706431",
-    );
+    check_host(&file.host, &mut faults);
     let (Some(listen), Some(name), Some(subnet), Some(resolvers)) = (listen, name, subnet, resolvers) else {
         return Err(ConfigError::Values(faults.0));
     };
@@ -235,22 +204,7 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
         run: file.run.clone(),
         log_filter: file.log.filter.clone(),
         log_format: file.log.format,
-        host: HostSettings {
-            name,
-            bundle: Some(file.host.bundle.clone()).filter(|path| !path.as_os_str().is_empty()),
-            driver: file.host.driver,
-            accelerator: file.host.accelerator,
-            boot_deadline: Duration::from_secs(file.host.boot_deadline_seconds),
-            stop_grace: Duration::from_secs(file.host.stop_grace_seconds),
-            cpu_overcommit: file.host.cpu_overcommit,
-            disk_overcommit: file.host.disk_overcommit,
-            memory_percent: file.host.memory_percent,
-            log: LogLimits {
-                file_bytes: file.host.log_file_mib << 20,
-                files: file.host.log_files,
-            },
-            first_owner: file.host.first_owner,
-        },
+        host: host_settings(name, &file.host),
         firecracker: file.firecracker.clone(),
         bridge: bridge.clone(),
         subnet,
@@ -258,6 +212,61 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
         resolvers,
         insecure_registries: file.image.insecure_registries.clone(),
     })
+}
+
+/// What numbers and choices of the host are good for.
+fn check_host(host: &Host, faults: &mut Faults) {
+    faults.need(
+        host.cpu_overcommit > 0,
+        "host.cpu_overcommit",
+        "must be at least 1",
+    );
+    faults.need(
+        host.disk_overcommit > 0,
+        "host.disk_overcommit",
+        "must be at least 1",
+    );
+    faults.need(
+        (1..=100).contains(&host.memory_percent),
+        "host.memory_percent",
+        "must be 1 to 100",
+    );
+    for (key, value) in [
+        ("host.log_file_mib", host.log_file_mib),
+        ("host.log_files", host.log_files),
+    ] {
+        faults.need((1..=1024).contains(&value), key, "must be 1 to 1024");
+    }
+    faults.need(
+        host.driver != Vmm::Firecracker || host.accelerator != Accelerator::Tcg,
+        "host.accelerator",
+        "must be auto or kvm with the driver firecracker, which emulates nothing",
+    );
+    // Below are people and services, above are numbers that some programs take for negative; a subnet has up to 2^24.
+    faults.need(
+        (0x1_0000..0x7f00_0000).contains(&host.first_owner),
+        "host.first_owner",
+        "must be 65536 to 2130706431",
+    );
+}
+
+fn host_settings(name: HostName, host: &Host) -> HostSettings {
+    HostSettings {
+        name,
+        bundle: Some(host.bundle.clone()).filter(|path| !path.as_os_str().is_empty()),
+        driver: host.driver,
+        accelerator: host.accelerator,
+        boot_deadline: Duration::from_secs(host.boot_deadline_seconds),
+        stop_grace: Duration::from_secs(host.stop_grace_seconds),
+        cpu_overcommit: host.cpu_overcommit,
+        disk_overcommit: host.disk_overcommit,
+        memory_percent: host.memory_percent,
+        log: LogLimits {
+            file_bytes: host.log_file_mib << 20,
+            files: host.log_files,
+        },
+        first_owner: host.first_owner,
+    }
 }
 
 /// A machine's name as a DNS label: its first label in lower case, or `host` where nothing usable is left.
