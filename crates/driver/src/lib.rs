@@ -26,6 +26,8 @@ mod console;
 mod error;
 pub mod firecracker;
 mod folder;
+#[cfg(test)]
+mod golden;
 mod keeper;
 mod kvm;
 mod launch;

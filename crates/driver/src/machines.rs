@@ -25,10 +25,17 @@ use crate::folder::{self, Folder};
 use crate::keeper::{self, Care, Keeper, State};
 use crate::process::{Process, Status};
 use crate::seat::Seat;
-use crate::{ControlStream, DriverError, Exit, MachineSpec, Observation, Recovered, console};
+use crate::{ControlStream, DriverError, Exit, MachineSpec, Needs, Observation, Recovered, console};
 
 /// A VMM that does not answer by then never will; a loaded host takes a second or two.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// What has to be made for a machine that is a process.
+pub(crate) const NEEDS: Needs = Needs {
+    root_filesystem: true,
+    tap: true,
+    kernel: true,
+};
 
 /// What differs from one VMM to the other.
 #[async_trait::async_trait]

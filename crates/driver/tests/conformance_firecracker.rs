@@ -1,6 +1,8 @@
 //! Firecracker passes the suite, with the real jailer and guests of a few instructions, which every KVM runs; and what is
 //! promised of jails.
 
+#[path = "support/confined.rs"]
+mod confined;
 #[path = "support/guest.rs"]
 mod guest;
 #[path = "support/jails.rs"]
@@ -16,6 +18,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use confined::{assert_limited, assert_nobody};
 use driver::conformance::{self, Fixture, Guest};
 use driver::firecracker::{Config, Firecracker, Paths, arguments};
 use driver::{Disk, Driver, DriverError, Kernel, MachineSpec, Observation};
@@ -109,40 +112,8 @@ async fn a_vmm_is_confined_in_every_way() {
     let spec = host.spec(Guest::Idles);
     driver.ensure(&spec).await.unwrap();
     let pid = host.pid(spec.id);
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_else(|| panic!("no {name} in {status}"))
-            .trim()
-            .to_owned()
-    };
-    assert_eq!(field("NSpid:"), format!("{pid}\t1"), "it sees other processes");
-    assert_eq!(field("Seccomp:"), "2", "its system calls are not filtered");
-    assert_eq!(field("CapEff:"), "0000000000000000");
-    assert_eq!(field("Groups:"), "");
-    for name in ["Uid:", "Gid:"] {
-        assert!(
-            field(name).split('\t').all(|id| id == spec.owner.to_string()),
-            "{status}"
-        );
-    }
-    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).unwrap();
-    assert_ne!(namespace(&pid.to_string()), namespace("self"));
-    let groups = host.groups(spec.id);
-    assert!(!groups.is_empty(), "it is in no control group");
-    for group in &groups {
-        let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap();
-        assert_eq!(processes.trim(), pid.to_string());
-        let limit = ["memory.max", "memory.limit_in_bytes"].map(|file| fs::read_to_string(group.join(file)));
-        let limit: u64 = limit
-            .into_iter()
-            .find_map(Result::ok)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
-        assert!(limit < spec.memory.bytes() + (128 << 20), "{limit}");
-    }
+    assert_nobody(pid, &spec, &["mnt"]);
+    assert_limited(pid, &spec, &host.groups(spec.id), 128 << 20);
     driver.destroy(spec.id).await.unwrap();
     assert_eq!(host.groups(spec.id), Vec::<std::path::PathBuf>::new());
 }

@@ -43,8 +43,8 @@ pub fn arguments(spec: &MachineSpec, paths: &Paths<'_>, largest_file: u64) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use super::super::golden::{golden, spec};
     use super::*;
+    use crate::golden::{golden, spec};
 
     #[test]
     fn the_words_are_those_of_the_golden_file() {

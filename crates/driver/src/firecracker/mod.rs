@@ -18,8 +18,6 @@
 //! * A guest can end its machine in one way, a reset. Whether it meant a power-off its init says over the channel.
 
 mod api;
-#[cfg(test)]
-mod golden;
 mod jail;
 mod jailer;
 mod judge;
@@ -43,11 +41,11 @@ pub use requests::{MAX_DISKS, Request, Setup, requests};
 
 use crate::folder::Folder;
 use crate::keeper::Care;
-use crate::machines::{Machines, Vmm};
+use crate::machines::{Machines, NEEDS, Vmm};
 use crate::process::{self, Process, Status};
 use crate::{
     Abilities, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit, MachineSpec,
-    Needs, Observation, Recovered, Verdict, cgroup, console,
+    Observation, Recovered, Verdict, cgroup, console,
 };
 
 /// Between attempts to reach a guest that does not listen yet.
@@ -230,11 +228,7 @@ impl Driver for Firecracker {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            needs: Needs {
-                root_filesystem: true,
-                tap: true,
-                kernel: true,
-            },
+            needs: NEEDS,
             abilities: Abilities {
                 control_channel: true,
                 console_log: true,

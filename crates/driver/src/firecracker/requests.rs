@@ -155,8 +155,8 @@ fn in_jail(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::golden::{golden, spec};
     use super::*;
+    use crate::golden::{golden, spec};
 
     fn rendered(spec: &MachineSpec, setup: &Setup<'_>) -> String {
         let kernel = check(spec).unwrap();

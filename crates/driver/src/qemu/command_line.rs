@@ -197,37 +197,14 @@ fn add_kernel(words: &mut Words, kernel: &Kernel, environment: &Environment) {
 
 #[cfg(test)]
 mod tests {
-    use model::{ByteSize, MacAddr, VmId};
-
     use super::*;
+    use crate::golden;
 
+    /// With a name that QEMU's options would take apart.
     fn spec() -> MachineSpec {
-        let disk = |path: &str, serial: &str, read_only| Disk {
-            path: path.into(),
-            serial: serial.into(),
-            read_only,
-        };
-        MachineSpec {
-            id: VmId::from_random([7; 16]),
-            name: "fred".into(),
-            cpus: 1,
-            memory: ByteSize::from_mib(256),
-            disks: vec![
-                disk("/var/lib/pitwall/images/a,b.erofs", "pw-root", true),
-                disk("/var/lib/pitwall/vms/fred/upper.ext4", "pw-upper", false),
-            ],
-            nic: Some(Nic {
-                tap: "pw-0-3".into(),
-                mac: MacAddr::new([6, 0x70, 172, 30, 0, 3]),
-            }),
-            kernel: Some(Kernel {
-                vmlinux: "/usr/lib/pitwall/vmlinux".into(),
-                initramfs: "/usr/lib/pitwall/initramfs.cpio".into(),
-                extra_args: vec!["pw.test=1".into()],
-            }),
-            console: false,
-            owner: 1_879_048_195,
-        }
+        let mut spec = golden::spec();
+        spec.disks[0].path = "/var/lib/pitwall/images/a,b.erofs".into();
+        spec
     }
 
     fn rendered(spec: &MachineSpec, accelerator: Accelerator) -> String {
@@ -251,31 +228,17 @@ mod tests {
         text.trim_start().to_owned() + "\n"
     }
 
-    fn golden(name: &str, text: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden")
-            .join(name);
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(&path, text).unwrap();
-        }
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap_or_default(),
-            text,
-            "{name}; UPDATE_GOLDEN=1 rewrites it"
-        );
-    }
-
     #[test]
     fn the_words_are_those_of_the_golden_files() {
-        golden("qemu-software.txt", &rendered(&spec(), Accelerator::Software));
-        golden("qemu-hardware.txt", &rendered(&spec(), Accelerator::Hardware));
+        golden::golden("qemu-software.txt", &rendered(&spec(), Accelerator::Software));
+        golden::golden("qemu-hardware.txt", &rendered(&spec(), Accelerator::Hardware));
         let bare = MachineSpec {
             disks: Vec::new(),
             nic: None,
             kernel: None,
             ..spec()
         };
-        golden("qemu-bare.txt", &rendered(&bare, Accelerator::Software));
+        golden::golden("qemu-bare.txt", &rendered(&bare, Accelerator::Software));
     }
 
     #[test]

@@ -38,11 +38,11 @@ use tsc::Tsc;
 
 use crate::folder::Folder;
 use crate::keeper::Care;
-use crate::machines::{Machines, Vmm};
+use crate::machines::{Machines, NEEDS, Vmm};
 use crate::process::{Process, Status};
 use crate::{
     Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, DriverError, Exit,
-    MachineSpec, Needs, Observation, Recovered, Verdict, cgroup, console,
+    MachineSpec, Observation, Recovered, Verdict, cgroup, console,
 };
 
 /// The socket of the monitor.
@@ -161,11 +161,7 @@ impl Driver for Qemu {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            needs: Needs {
-                root_filesystem: true,
-                tap: true,
-                kernel: true,
-            },
+            needs: NEEDS,
             abilities: Abilities {
                 control_channel: true,
                 console_log: true,

@@ -1,4 +1,4 @@
-//! The machine of the golden files.
+//! Golden files, and the machine in them.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use model::{ByteSize, MacAddr, VmId};
 
 use crate::{Disk, Kernel, MachineSpec, Nic};
 
-pub(super) fn spec() -> MachineSpec {
+pub(crate) fn spec() -> MachineSpec {
     let disk = |path: &str, serial: &str, read_only| Disk {
         path: path.into(),
         serial: serial.into(),
@@ -36,7 +36,7 @@ pub(super) fn spec() -> MachineSpec {
 }
 
 /// Compares a text with a golden file.
-pub(super) fn golden(name: &str, text: &str) {
+pub(crate) fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);
