@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use driver::conformance::{Fixture, Guest};
 use driver::firecracker::{Config, Firecracker};
@@ -138,6 +138,16 @@ fn pids(id: VmId) -> Vec<u32> {
         arguments.contains(&jailed(id)).then_some(pid)
     });
     processes.collect()
+}
+
+/// A test that failed leaves its machines running.
+impl Drop for Jails {
+    fn drop(&mut self) {
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        for pid in ids.iter().flat_map(|id| pids(*id)) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+    }
 }
 
 #[async_trait::async_trait]
