@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::escape::Escapes;
 use crate::failure::Failure;
-use crate::terminal;
+use crate::terminal::{self, RawMode};
 
 /// Three of them fit into the silence that a server allows.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) input: Stdin,
     /// Whether the VM's side has a terminal, whose size follows ours.
     pub(crate) tty: bool,
+    /// Whether standard input, a terminal, passes every key on.
+    pub(crate) raw: bool,
     /// Whether signals sent to pwctl are for the program; else they end pwctl.
     pub(crate) signals: bool,
     /// Whether escapes leave.
@@ -137,9 +139,12 @@ struct Inputs {
     first: Option<Input>,
     /// Said once what is typed before it has been.
     leaves: bool,
+    /// The terminal is as it was once this is gone.
+    _raw: Option<RawMode>,
 }
 
 impl Inputs {
+    /// Listens for signals before the terminal changes: one that came between would leave it raw.
     fn new(setup: Setup) -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|source| Failure::Runtime { source });
         // On a raw terminal the first three come as keys, and a signal is meant for pwctl.
@@ -152,15 +157,22 @@ impl Inputs {
             SignalKind::user_defined2(),
         ];
         let kinds = kinds.iter().take(if setup.signals { 6 } else { 4 });
-        let signals = kinds.map(|&kind| Ok((kind.as_raw_value(), listen(kind)?)));
+        let signals = kinds
+            .map(|&kind| Ok((kind.as_raw_value(), listen(kind)?)))
+            .collect::<Result<_, Failure>>()?;
+        let raw = match setup.raw {
+            true => Some(RawMode::enter().map_err(|source| Failure::Terminal { source })?),
+            false => None,
+        };
         Ok(Self {
             setup,
             typed: (setup.input == Stdin::Passed).then(terminal::typed),
             first: (setup.input == Stdin::Empty).then_some(Input::End),
             escapes: Escapes::new(),
             resized: listen(SignalKind::window_change())?,
-            signals: signals.collect::<Result<_, Failure>>()?,
+            signals,
             leaves: false,
+            _raw: raw,
         })
     }
 

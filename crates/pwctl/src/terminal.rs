@@ -28,20 +28,17 @@ pub(crate) fn size() -> Option<(u16, u16)> {
 pub(crate) struct RawMode(Termios);
 
 impl RawMode {
-    /// Makes standard input raw; `None` where it is no terminal.
+    /// Makes standard input raw.
     ///
     /// # Errors
-    /// The terminal does not take it.
-    pub(crate) fn enter() -> io::Result<Option<Self>> {
+    /// It is no terminal, or one that does not take it.
+    pub(crate) fn enter() -> io::Result<Self> {
         let stdin = io::stdin();
-        if !stdin.is_terminal() {
-            return Ok(None);
-        }
         let before = tcgetattr(&stdin)?;
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(&stdin, OptionalActions::Drain, &raw)?;
-        Ok(Some(Self(before)))
+        Ok(Self(before))
     }
 }
 

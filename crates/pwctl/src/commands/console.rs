@@ -10,7 +10,6 @@ use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{self, Ended, Setup, Stdin};
-use crate::terminal::RawMode;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -39,10 +38,8 @@ impl Console {
             false => "leave with Ctrl-] or with ~. on a new line",
         };
         output.remark(&format!("the console of {}; {way_out}", self.vm));
-        let raw = match self.read_only {
-            true => None,
-            false => RawMode::enter().map_err(|source| Failure::Terminal { source })?,
-        };
+        let on_terminal = std::io::stdin().is_terminal();
+        let raw = on_terminal && !self.read_only;
         let setup = Setup {
             input: if self.read_only {
                 Stdin::Unsaid
@@ -50,13 +47,12 @@ impl Console {
                 Stdin::Passed
             },
             tty: false,
+            raw,
             signals: false,
-            escapes: std::io::stdin().is_terminal(),
+            escapes: on_terminal,
         };
         let ended = session::run(stream, setup).await;
-        let was_raw = raw.is_some();
-        drop(raw);
-        if was_raw {
+        if raw {
             // The VM's last line may have no end.
             output.remark("");
         }

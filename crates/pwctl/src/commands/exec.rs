@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 
 use api::frame::End;
 use api::{CreateExec, Terminal};
@@ -8,7 +9,7 @@ use crate::args::Global;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::session::{self, Ended, Setup, Stdin};
-use crate::terminal::{self, RawMode};
+use crate::terminal;
 
 /// How `pwctl exec` ends when it is pwctl that failed, as docker and podman do.
 pub(crate) const OWN_FAILURE: u8 = 125;
@@ -61,17 +62,13 @@ impl Exec {
         let vm = self.vm.clone();
         let wish = self.wish(setup.tty)?;
         let stream = connect(global)?.vm_exec(&vm, &wish).await?;
-        let raw = match setup.tty && setup.input == Stdin::Passed {
-            true => RawMode::enter().map_err(|source| Failure::Terminal { source })?,
-            false => None,
-        };
+        let raw = setup.tty && setup.input == Stdin::Passed && std::io::stdin().is_terminal();
         let setup = Setup {
-            signals: raw.is_none(),
+            raw,
+            signals: !raw,
             ..setup
         };
-        let ended = session::run(stream, setup).await;
-        drop(raw);
-        status(ended?)
+        status(session::run(stream, setup).await?)
     }
 
     /// As docker: `-i` and `-t` say what takes part; where neither is given, being on a terminal does.
@@ -86,6 +83,7 @@ impl Exec {
         Setup {
             input,
             tty,
+            raw: false,
             signals: true,
             escapes: false,
         }

@@ -221,11 +221,10 @@ async fn a_host_that_starts_again_loses_its_streams_and_takes_new_ones() {
     cloud.hosts[0].begin().await.unwrap();
     let printed = rest(run(&cloud, "web", exec("echo again")).await).await;
     assert_eq!(printed.0, b"again\n");
-    assert_eq!(
-        guests.running(vm.id),
-        0,
-        "the program of the lost stream goes with it"
-    );
+    until_true("the program of the lost stream goes with it", || {
+        guests.running(vm.id) == 0
+    })
+    .await;
 }
 
 #[tokio::test]
