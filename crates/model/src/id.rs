@@ -80,8 +80,14 @@ ids! {
     HostId = "host", "host";
     /// An installation: one control plane and its database. A host obeys one.
     InstallationId = "inst", "installation";
+    /// A person who may come in.
+    UserId = "user", "user";
+    /// Several users who own things together.
+    TeamId = "team", "team";
     /// An API token's public half, safe to list and log.
     TokenId = "tok", "token";
+    /// A secret that plans name and never carry.
+    SecretId = "sec", "secret";
     /// A program that was asked for and waits for somebody to attach.
     ExecId = "exec", "exec";
 }

@@ -11,21 +11,25 @@ mod lifecycle;
 mod name;
 mod net;
 mod options;
+mod people;
 mod problem;
 mod reason;
+mod secret;
 mod size;
 mod vm;
 
-pub use id::{ExecId, HostId, IdError, InstallationId, TokenId, VmId};
+pub use id::{ExecId, HostId, IdError, InstallationId, SecretId, TeamId, TokenId, UserId, VmId};
 pub use image_ref::{Digest, ImageRef, ImageRefError, OciLayout, RegistryRef, Selector};
 pub use key::{KeyError, PublicKey};
 pub use lifecycle::{Status, StatusView, status};
-pub use name::{HostName, NameError, VmName};
+pub use name::{HostName, NameError, PrincipalName, VmName};
 pub use net::{MacAddr, Subnet, SubnetError};
 pub use options::{
     ProgramEnd, RestartPolicy, RestartPolicyError, ServiceAsk, ServiceSeen, ServiceState, VmOptions,
 };
+pub use people::{PrincipalId, Right, Role, Scope, TeamRole, WordError};
 pub use problem::{Problem, ProblemCode};
 pub use reason::{Reason, ReasonCode, Retry};
+pub use secret::SecretRef;
 pub use size::{ByteSize, SizeError};
-pub use vm::{Asked, Capacity, Feature, HeldImage, Phase, Power, Seen, Stage, VmBody};
+pub use vm::{Asked, Capacity, Feature, HeldImage, Idle, Phase, Power, Seen, Stage, VmBody};

@@ -65,6 +65,8 @@ names! {
     VmName;
     /// A host's name, as its orchestrator is configured.
     HostName;
+    /// A user's or a team's name; they share one name space.
+    PrincipalName;
 }
 
 fn is_label(text: &str) -> bool {

@@ -32,6 +32,16 @@ problem_codes! {
     InvalidValue = "invalid_value";
     /// No token, or one that is not known.
     Unauthenticated = "unauthenticated";
+    /// The token was good once.
+    TokenExpired = "token_expired";
+    /// The user was disabled.
+    UserDisabled = "user_disabled";
+    /// The token was not made for this.
+    InsufficientScope = "insufficient_scope";
+    /// Only admins may do this.
+    AdminOnly = "admin_only";
+    /// The caller may see it, and may not do this to it.
+    Forbidden = "forbidden";
     /// There is no such thing.
     NotFound = "not_found";
     /// The path exists, but not for this method.
@@ -40,7 +50,9 @@ problem_codes! {
     UnsupportedMediaType = "unsupported_media_type";
     /// The body is larger than the API takes.
     BodyTooLarge = "body_too_large";
-    /// Another VM has that name.
+    /// Several have that name.
+    AmbiguousName = "ambiguous_name";
+    /// Another VM, user or team has that name.
     NameTaken = "name_taken";
     /// What was asked does not fit the VM's status.
     WrongStatus = "wrong_status";
