@@ -171,5 +171,8 @@ fn stand_in(vm: VmId) -> Result<VmBody, Error> {
         authorized_keys: Vec::new(),
         needs: [].into(),
         options: model::VmOptions::default(),
+        registry_secret: None,
+        barred: [].into(),
+        idle_after: None,
     })
 }

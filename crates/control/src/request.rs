@@ -83,6 +83,9 @@ impl CreateVm {
             authorized_keys: self.keys,
             needs,
             options: self.options,
+            barred: [].into(),
+            idle_after: None,
+            registry_secret: None,
         })
     }
 }

@@ -142,6 +142,7 @@ fn report(id: HostId, start: u64, number: u64, plan: Option<&HostPlan>) -> HostR
                 image_digest: None,
                 service: None,
                 powered_off: false,
+                idle: model::Idle::Active,
             };
             (vm.id, seen)
         })

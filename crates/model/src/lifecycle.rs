@@ -185,6 +185,9 @@ mod tests {
                 authorized_keys: vec![],
                 needs: [].into(),
                 options: crate::VmOptions::default(),
+                barred: [].into(),
+                idle_after: None,
+                registry_secret: None,
             },
         }
     }
@@ -206,6 +209,7 @@ mod tests {
             image_digest: None,
             service: None,
             powered_off: false,
+            idle: crate::Idle::Active,
         }
     }
 

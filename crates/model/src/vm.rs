@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::{ByteSize, Digest, ImageRef, PublicKey, Reason, ServiceSeen, VmId, VmName, VmOptions};
+use crate::{ByteSize, Digest, ImageRef, PublicKey, Reason, SecretRef, ServiceSeen, VmId, VmName, VmOptions};
 
 /// Whether a VM is asked to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -29,6 +29,11 @@ impl Feature {
     pub const OCI_LAYOUT: Self = Self(Cow::Borrowed("oci-layout"));
     /// Obeys [`VmOptions`] that are not the default ones.
     pub const OPTIONS: Self = Self(Cow::Borrowed("options"));
+    /// Judges whether a VM with [`VmBody::idle_after`] is idle. Without it such a VM would run for ever.
+    pub const IDLE: Self = Self(Cow::Borrowed("idle"));
+
+    /// Fetches the credentials that [`VmBody::registry_secret`] names.
+    pub const REGISTRY_SECRET: Self = Self(Cow::Borrowed("registry-secret"));
 
     /// A feature by its name, known to this version or not.
     pub fn named(name: impl Into<String>) -> Self {
@@ -79,6 +84,16 @@ pub struct VmBody {
     /// What it runs, and how people get at it.
     #[serde(default)]
     pub options: VmOptions,
+    /// Fingerprints (`SHA256:…`) of keys whose open SSH sessions must end. They may be in force elsewhere still, and a
+    /// key that is only missing from `authorized_keys` leaves its open sessions alone.
+    #[serde(default)]
+    pub barred: BTreeSet<String>,
+    /// Seconds without use after which the host calls the VM idle; `None`: it never does.
+    #[serde(default)]
+    pub idle_after: Option<u64>,
+    /// The credentials that the image is pulled with, by name; without, it is pulled as anybody may.
+    #[serde(default)]
+    pub registry_secret: Option<SecretRef>,
 }
 
 /// What was asked of a VM, with its numbers.
@@ -131,6 +146,19 @@ pub struct Stage {
     pub total: u64,
 }
 
+/// Whether anybody uses a VM that has [`VmBody::idle_after`]. The host judges it, per boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Idle {
+    /// It is used, or nobody asked or can tell.
+    #[default]
+    Active,
+    /// It becomes idle in at most 10 minutes, or a tenth of the time asked where that is less.
+    Soon,
+    /// It was not used for the time asked.
+    Idle,
+}
+
 /// What a host saw of a VM.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Seen {
@@ -166,6 +194,9 @@ pub struct Seen {
     /// Whether the guest powered itself off at `boot`; then it stays off until another boot is asked.
     #[serde(default)]
     pub powered_off: bool,
+    /// Whether it is used.
+    #[serde(default)]
+    pub idle: Idle,
 }
 
 /// What a host can hold in all, and what its VMs are given of it.

@@ -53,6 +53,7 @@ const fn gone(placement: u64, generation: u64) -> Seen {
         image_digest: None,
         service: None,
         powered_off: false,
+        idle: model::Idle::Active,
     }
 }
 
@@ -77,6 +78,7 @@ mod tests {
             image: None,
             service: None,
             powered_off: false,
+            idle: model::Idle::Active,
             body: body(name),
         }
     }

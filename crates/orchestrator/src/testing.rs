@@ -26,6 +26,9 @@ pub(crate) fn body(name: &str) -> VmBody {
         authorized_keys: vec![],
         needs: [Feature::OCI_IMAGE].into(),
         options: model::VmOptions::default(),
+        barred: [].into(),
+        idle_after: None,
+        registry_secret: None,
     }
 }
 

@@ -117,8 +117,8 @@ impl Write {
         created_at: Timestamp,
     ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
-             disk_bytes, power, boot, rootfs, authorized_keys, needs, options, id, host, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+             disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, id, host, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         bind_asked(sqlx::query(SQL), asked)?
             .bind(host.to_string())
             .bind(created_at.as_millisecond())
@@ -135,7 +135,7 @@ impl Write {
     pub async fn vm_asked_update(&mut self, asked: &Asked) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
              cpus = $6, memory_bytes = $7, disk_bytes = $8, power = $9, boot = $10, rootfs = $11, \
-             authorized_keys = $12, needs = $13, options = $14 WHERE id = $15";
+             authorized_keys = $12, needs = $13, options = $14, registry_secret = $15 WHERE id = $16";
         bind_asked(sqlx::query(SQL), asked)?
             .execute(self.connection())
             .await
@@ -159,7 +159,7 @@ impl Write {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
-/// Binds `$1` to `$15`: everything asked, then the id.
+/// Binds `$1` to `$16`: everything asked, then the id.
 fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreError> {
     let body = &asked.body;
     Ok(query
@@ -177,6 +177,11 @@ fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreErr
         .bind(row::keep_document("authorized_keys", &body.authorized_keys)?)
         .bind(row::keep_document("needs", &body.needs)?)
         .bind(row::keep_document("options", &body.options)?)
+        .bind(
+            body.registry_secret
+                .map(|secret| row::keep_document("registry_secret", &secret))
+                .transpose()?,
+        )
         .bind(asked.id.to_string()))
 }
 
@@ -204,6 +209,9 @@ fn asked(row: &SqliteRow) -> Result<Asked, StoreError> {
         authorized_keys: row::document(row, "authorized_keys")?,
         needs: row::document(row, "needs")?,
         options: row::document(row, "options")?,
+        barred: [].into(),
+        idle_after: None,
+        registry_secret: row::document_or_none(row, "registry_secret")?,
     };
     Ok(Asked {
         id: row::parsed(row, "id")?,

@@ -164,6 +164,7 @@ mod tests {
             image_digest: None,
             service: None,
             powered_off: false,
+            idle: model::Idle::Active,
         }
     }
 

@@ -99,6 +99,7 @@ impl FakeHost {
                     boot: 0,
                     boots: 0,
                     powered_off: false,
+                    idle: model::Idle::Active,
                 });
                 if entry.generation > held.accepted {
                     held.accepted = entry.generation;
@@ -220,5 +221,6 @@ fn blank() -> Seen {
         image_digest: None,
         service: None,
         powered_off: false,
+        idle: model::Idle::Active,
     }
 }

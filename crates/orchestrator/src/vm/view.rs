@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use model::{Digest, Phase, Reason, Seen, ServiceSeen, Stage, VmBody};
+use model::{Digest, Idle, Phase, Reason, Seen, ServiceSeen, Stage, VmBody};
 
 use crate::host::Host;
 use crate::memory::{BootOutcome, VmRecord};
@@ -29,6 +29,7 @@ pub(crate) struct VmView {
     pub(crate) service: Option<ServiceSeen>,
     /// The guest powered itself off at `boot`.
     pub(crate) powered_off: bool,
+    pub(crate) idle: Idle,
     pub(crate) body: VmBody,
 }
 
@@ -57,6 +58,7 @@ impl VmView {
             image: record.image,
             service: None,
             powered_off: record.outcome == BootOutcome::PoweredOff,
+            idle: Idle::Active,
             body: record.body.clone(),
         }
     }
@@ -79,6 +81,7 @@ impl VmView {
             image_digest: self.image,
             service: self.service.clone(),
             powered_off: self.powered_off,
+            idle: self.idle,
         }
     }
 }

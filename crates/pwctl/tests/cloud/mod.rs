@@ -109,6 +109,8 @@ impl Cloud {
             authorized_keys: vec![KEY.parse().unwrap()],
             needs: [Feature::OCI_IMAGE].into(),
             options: model::VmOptions::default(),
+            barred: [].into(),
+            idle_after: None,
         };
         let seen = seen(1, 1, 1, Phase::Running, None);
         self.finds
@@ -264,5 +266,6 @@ fn seen(placement: u64, generation: u64, boot: u64, phase: Phase, reason: Option
         image_digest: None,
         service: None,
         powered_off: false,
+        idle: model::Idle::Active,
     }
 }

@@ -228,6 +228,7 @@ fn vm_report(id: &str, phase: Phase, generation: u64) -> VmReport {
         image_digest: None,
         service: None,
         powered_off: false,
+        idle: model::Idle::Active,
     };
     VmReport {
         id: VmId::from_str(id).unwrap(),

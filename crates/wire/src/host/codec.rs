@@ -5,12 +5,14 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use model::{
-    ByteSize, Capacity, Feature, HeldImage, Phase, Power, Reason, ReasonCode, Retry, Seen, Stage, VmBody,
-    VmOptions,
+    ByteSize, Capacity, Feature, HeldImage, Idle, Phase, Power, Reason, ReasonCode, Retry, SecretRef, Seen,
+    Stage, VmBody, VmOptions,
 };
 use prost::Message;
 
 mod options;
+#[cfg(test)]
+mod tests;
 
 use super::{HostPlan, HostReport, Refusal, RefusalCode, VmPlan, VmReport};
 use crate::WireError;
@@ -80,6 +82,12 @@ fn raw_body(body: &VmBody) -> raw::VmBody {
         authorized_keys: body.authorized_keys.iter().map(ToString::to_string).collect(),
         needs: body.needs.iter().map(ToString::to_string).collect(),
         options: (body.options != VmOptions::default()).then(|| options::raw(&body.options)),
+        barred: body.barred.iter().cloned().collect(),
+        idle_after_s: body.idle_after,
+        registry_secret: body.registry_secret.map(|secret| raw::SecretRef {
+            id: secret.id.to_string(),
+            version: secret.version,
+        }),
     }
 }
 
@@ -109,6 +117,16 @@ fn body(body: raw::VmBody) -> Result<VmBody, WireError> {
             .map(Feature::named)
             .collect::<BTreeSet<_>>(),
         options: body.options.map(options::read).transpose()?.unwrap_or_default(),
+        barred: body.barred.into_iter().collect(),
+        idle_after: body.idle_after_s,
+        registry_secret: body.registry_secret.as_ref().map(secret).transpose()?,
+    })
+}
+
+fn secret(secret: &raw::SecretRef) -> Result<SecretRef, WireError> {
+    Ok(SecretRef {
+        id: text("body.registry_secret.id", &secret.id)?,
+        version: secret.version,
     })
 }
 
@@ -229,6 +247,7 @@ fn raw_vm_report(vm: &VmReport) -> raw::VmReport {
         body: vm.body.as_ref().map(raw_body),
         service: seen.service.as_ref().map(options::raw_service),
         powered_off: seen.powered_off,
+        idle: raw_idle(seen.idle).into(),
     }
 }
 
@@ -271,6 +290,7 @@ fn vm_report(vm: raw::VmReport) -> Result<VmReport, WireError> {
             .transpose()?,
         service: vm.service.map(options::read_service).transpose()?,
         powered_off: vm.powered_off,
+        idle: idle(vm.idle),
     };
     let body = vm.body.map(body).transpose()?;
     Ok(VmReport {
@@ -310,6 +330,22 @@ fn phase(number: i32) -> Result<Phase, WireError> {
     }
 }
 
+fn raw_idle(idle: Idle) -> raw::Idle {
+    match idle {
+        Idle::Active => raw::Idle::Active,
+        Idle::Soon => raw::Idle::Soon,
+        Idle::Idle => raw::Idle::Idle,
+    }
+}
+
+fn idle(number: i32) -> Idle {
+    match raw::Idle::try_from(number) {
+        Ok(raw::Idle::Soon) => Idle::Soon,
+        Ok(raw::Idle::Idle) => Idle::Idle,
+        Ok(raw::Idle::Active) | Err(_) => Idle::Active,
+    }
+}
+
 fn text<T: FromStr>(name: &'static str, value: &str) -> Result<T, WireError> {
     if value.is_empty() {
         return Err(WireError::Missing(name));
@@ -321,165 +357,5 @@ fn field(field: &'static str, value: &impl Display) -> WireError {
     WireError::Field {
         field,
         value: value.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model::{
-        HostId, InstallationId, ProgramEnd, RestartPolicy, ServiceAsk, ServiceSeen, ServiceState, VmId,
-    };
-
-    const SAMPLE_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh";
-
-    fn sample_body() -> VmBody {
-        VmBody {
-            name: "web".parse().unwrap(),
-            image: "debian:12".parse().unwrap(),
-            cpus: 2,
-            memory: ByteSize::from_mib(512),
-            disk: ByteSize::from_mib(2048),
-            power: Power::On,
-            boot: 3,
-            rootfs: 1,
-            authorized_keys: vec![],
-            needs: [Feature::OCI_IMAGE].into(),
-            options: VmOptions {
-                service: ServiceAsk {
-                    enabled: true,
-                    command: Some(vec!["serve".into(), "--all".into()]),
-                    restart: RestartPolicy::Always,
-                },
-                user_cas: vec![SAMPLE_KEY.parse().unwrap()],
-                image_keys: true,
-                console: true,
-            },
-        }
-    }
-
-    fn sample_plan() -> HostPlan {
-        let vm = |byte, body| VmPlan {
-            id: VmId::from_random([byte; 16]),
-            placement: 1,
-            generation: 4,
-            remove: false,
-            body,
-        };
-        HostPlan {
-            installation: InstallationId::from_random([1; 16]),
-            host: HostId::from_random([2; 16]),
-            number: 9,
-            vms: vec![vm(3, Some(sample_body())), vm(4, None)],
-        }
-    }
-
-    fn sample_report() -> HostReport {
-        let seen = Seen {
-            placement: 1,
-            accepted: 4,
-            settled: 3,
-            phase: Phase::Failed,
-            boot: 3,
-            rootfs: 1,
-            reason: Some(Reason::lasting(
-                ReasonCode::VmmDied,
-                "QEMU ended by signal 9",
-                "pwctl start web",
-            )),
-            stage: Some(Stage {
-                what: "pulling".into(),
-                done: 1,
-                total: 2,
-            }),
-            address: Some([172, 30, 0, 3].into()),
-            ssh_port: Some(2222),
-            login: Some("fred".into()),
-            host_keys: vec!["ssh-ed25519 AAAA".into()],
-            image_digest: Some(model::Digest::from_sha256([9; 32])),
-            service: Some(ServiceSeen {
-                state: ServiceState::BackingOff,
-                exit: Some(ProgramEnd::Killed(9)),
-                restarts: 2,
-                message: None,
-            }),
-            powered_off: true,
-        };
-        HostReport {
-            installation: None,
-            host: HostId::from_random([2; 16]),
-            name: "here".parse().unwrap(),
-            version: "0.1.0".into(),
-            start: 7,
-            number: 8,
-            plan: 9,
-            refusal: Some(Refusal {
-                plan: 5,
-                code: RefusalCode::OlderPlan,
-                message: "5 is older than 9".into(),
-            }),
-            vms: vec![VmReport {
-                id: VmId::from_random([3; 16]),
-                seen,
-                found: true,
-                body: Some(sample_body()),
-            }],
-            capacity: Some(Capacity {
-                cpus: 2,
-                memory_bytes: 1,
-                disk_bytes: 2,
-            }),
-            images: Some(vec![]),
-            features: None,
-        }
-    }
-
-    #[test]
-    fn messages_round_trip() {
-        assert_eq!(HostPlan::decode(&sample_plan().encode()).unwrap(), sample_plan());
-        assert_eq!(
-            HostReport::decode(&sample_report().encode()).unwrap(),
-            sample_report()
-        );
-    }
-
-    #[test]
-    fn a_wrong_field_is_named() {
-        let mut plan = raw::HostPlan::decode(sample_plan().encode().as_slice()).unwrap();
-        plan.vms[0].id = "nonsense".into();
-        let error = HostPlan::decode(&plan.encode_to_vec()).unwrap_err();
-        assert_eq!(error.to_string(), "the message's field vms.id holds \"nonsense\"");
-        assert!(matches!(
-            HostPlan::decode(b""),
-            Err(WireError::Missing("installation"))
-        ));
-    }
-
-    #[test]
-    fn a_body_left_out_is_no_contradiction_and_another_body_is() {
-        let plan = sample_plan();
-        let mut lean = plan.clone();
-        lean.vms[0].body = None;
-        assert!(!plan.contradicts(&lean));
-        let mut other = plan.clone();
-        other.vms[0].body.as_mut().unwrap().cpus = 4;
-        assert!(plan.contradicts(&other));
-        let mut shorter = plan.clone();
-        shorter.vms.pop();
-        assert!(plan.contradicts(&shorter));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_bytes_are_refused_or_taken_but_never_panic(bytes: Vec<u8>) {
-            let _ = HostPlan::decode(&bytes);
-            let _ = HostReport::decode(&bytes);
-        }
-
-        #[test]
-        fn a_cut_message_never_panics(cut in 0usize..400) {
-            let bytes = sample_report().encode();
-            let _ = HostReport::decode(&bytes[..cut.min(bytes.len())]);
-        }
     }
 }
