@@ -56,6 +56,14 @@ CREATE TABLE meta (
 
 CREATE TABLE schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL);
 
+CREATE TABLE secrets (
+    id TEXT PRIMARY KEY,
+    vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    -- Rises when the content is replaced; the one before is gone then.
+    version BIGINT NOT NULL,
+    data TEXT NOT NULL
+);
+
 CREATE TABLE seen (
     vm TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
     seen TEXT NOT NULL,
@@ -86,9 +94,11 @@ CREATE TABLE vms (
     authorized_keys TEXT NOT NULL,
     needs TEXT NOT NULL,
     created_at BIGINT NOT NULL
-, options TEXT NOT NULL DEFAULT '{}');
+, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT);
 
 CREATE INDEX events_by_vm ON events (vm, sequence);
+
+CREATE INDEX secrets_by_vm ON secrets (vm);
 
 CREATE INDEX vms_by_host ON vms (host);
 

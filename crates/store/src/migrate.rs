@@ -23,6 +23,10 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-vm-options",
         sql: include_str!("migrations/2026-11-22-vm-options.sql"),
     },
+    Migration {
+        name: "2026-11-22-registry-secrets",
+        sql: include_str!("migrations/2026-11-22-registry-secrets.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =
