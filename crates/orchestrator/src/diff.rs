@@ -3,12 +3,16 @@
 //! ```text
 //!   remove      EndVmm ─ DetachNetwork ─ Forget
 //!   off         StopGuest ─ EndVmm ─ DetachNetwork ─ RecordOff
+//!   off, anew   … ─ LeaseAddress ─ Image ─ MakeDisk ─ RecordOff
 //!   on          LeaseAddress ─ HostKey ─ Image ─ MakeDisk ─ AttachNetwork ─ StartVmm ─ AwaitReady
+//!   on, again   StopGuest ─ EndVmm ─ DetachNetwork ─ as on
 //!   on, runs    AttachNetwork (its rules may have been lost) ─ AwaitReady ─ RenewConfig
 //! ```
 //!
 //! Always holds: a boot counter is acted on once, unless the host itself went down in the middle; a guest that
-//! ended stays off until a greater boot is asked; a disk is wiped only for a greater `rootfs`.
+//! ended stays off until a greater boot or another disk is asked; a disk is wiped only for a greater `rootfs`, and
+//! nothing runs between the wipe and the note that it was done. A `rootfs` that failed for good is tried again only with
+//! the next boot.
 
 use model::Power;
 
@@ -45,17 +49,29 @@ pub(crate) enum Step {
 
 /// The steps from what is to what is asked; empty where nothing is to be done.
 pub(crate) fn diff(record: &VmRecord, actual: Actual) -> Vec<Step> {
-    use Step::{AttachNetwork, AwaitReady, DetachNetwork, EndVmm, Forget, RecordOff, RenewConfig, StopGuest};
+    use Step::{
+        AttachNetwork, AwaitReady, DetachNetwork, EndVmm, Forget, Image, LeaseAddress, MakeDisk, RecordOff,
+        RenewConfig, StopGuest,
+    };
     if record.remove {
         return vec![EndVmm, DetachNetwork, Forget];
     }
     let begun = record.outcome == BootOutcome::Begun;
-    let newer_boot = record.body.boot > record.boot;
+    let again = record.body.boot > record.boot || record.wants_disk();
     match record.body.power {
-        Power::Off if actual.running => vec![StopGuest, EndVmm, DetachNetwork, RecordOff],
-        Power::Off if begun => vec![EndVmm, DetachNetwork, RecordOff],
-        Power::Off => vec![],
-        Power::On if actual.running && newer_boot => {
+        Power::Off => {
+            let mut steps = match (actual.running, begun) {
+                (true, _) => vec![StopGuest, EndVmm, DetachNetwork, RecordOff],
+                (false, true) => vec![EndVmm, DetachNetwork, RecordOff],
+                (false, false) => vec![],
+            };
+            // One that never had a disk gets its first with its first boot.
+            if record.wants_disk() && record.rootfs > 0 {
+                steps.extend([LeaseAddress, Image, MakeDisk, RecordOff]);
+            }
+            steps
+        }
+        Power::On if actual.running && again => {
             let mut steps = vec![StopGuest, EndVmm, DetachNetwork];
             steps.extend(start(record));
             steps
@@ -72,7 +88,7 @@ pub(crate) fn diff(record: &VmRecord, actual: Actual) -> Vec<Step> {
             }
             steps
         }
-        Power::On if newer_boot || begun => start(record),
+        Power::On if again || begun => start(record),
         Power::On => vec![],
     }
 }
@@ -142,6 +158,57 @@ mod tests {
     }
 
     #[test]
+    fn another_disk_is_made_between_an_end_and_what_is_asked() {
+        let rebuilt = |power, outcome| {
+            let mut record = record(power, 1, 1, outcome);
+            record.body.rootfs = 2;
+            record
+        };
+        let anew = [
+            S::StopGuest,
+            S::EndVmm,
+            S::DetachNetwork,
+            S::LeaseAddress,
+            S::HostKey,
+            S::Image,
+            S::MakeDisk,
+            S::AttachNetwork,
+            S::StartVmm,
+            S::AwaitReady,
+        ];
+        assert_eq!(diff(&rebuilt(Power::On, BootOutcome::Begun), RUNNING), anew);
+        for outcome in [BootOutcome::Begun, BootOutcome::Off, BootOutcome::PoweredOff] {
+            assert_eq!(diff(&rebuilt(Power::On, outcome), ABSENT), anew[3..]);
+        }
+        let off = [S::LeaseAddress, S::Image, S::MakeDisk, S::RecordOff];
+        assert_eq!(diff(&rebuilt(Power::Off, BootOutcome::Off), ABSENT), off);
+        let running = diff(&rebuilt(Power::Off, BootOutcome::Begun), RUNNING);
+        assert_eq!(running[..3], anew[..3]);
+        assert_eq!(running[4..], off);
+        let mut never = rebuilt(Power::Off, BootOutcome::Off);
+        never.rootfs = 0;
+        assert_eq!(diff(&never, ABSENT), [], "its first disk comes with its first boot");
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_made_is_tried_again_with_the_next_boot_only() {
+        let reason = Reason::lasting(ReasonCode::ImageNotFound, "", "");
+        for power in [Power::On, Power::Off] {
+            let mut record = record(power, 2, 2, BootOutcome::Failed(reason.clone()));
+            (record.body.rootfs, record.rootfs, record.rootfs_failed) = (3, 1, 3);
+            assert_eq!(diff(&record, ABSENT), []);
+            record.body.rootfs = 4;
+            assert!(
+                diff(&record, ABSENT).contains(&S::MakeDisk),
+                "another one is a new wish"
+            );
+        }
+        let mut record = record(Power::On, 3, 2, BootOutcome::Failed(reason));
+        (record.body.rootfs, record.rootfs, record.rootfs_failed) = (3, 1, 3);
+        assert!(diff(&record, ABSENT).contains(&S::MakeDisk));
+    }
+
+    #[test]
     fn a_boot_that_the_host_lost_is_begun_again() {
         assert!(diff(&record(Power::On, 7, 7, BootOutcome::Begun), ABSENT).contains(&S::StartVmm));
     }
@@ -196,7 +263,9 @@ mod tests {
         /// Whatever the numbers, steps that were done leave nothing to do: the loop comes to rest.
         #[test]
         fn doing_the_steps_comes_to_rest(
-            on: bool, running: bool, asked_boot in 1u64..4, boot in 0u64..4, outcome in 0u8..3, ready in proptest::option::of(0u64..6),
+            on: bool, running: bool, asked_boot in 1u64..4, boot in 0u64..4,
+            outcome in 0u8..3, ready in proptest::option::of(0u64..6),
+            asked_rootfs in 1u64..4, (rootfs, rootfs_failed) in (0u64..4, 0u64..4),
         ) {
             let power = if on { Power::On } else { Power::Off };
             let outcome = match outcome {
@@ -205,6 +274,9 @@ mod tests {
                 _ => BootOutcome::Failed(Reason::lasting(ReasonCode::VmmDied, "", "")),
             };
             let mut record = record(power, asked_boot, boot.min(asked_boot), outcome);
+            record.body.rootfs = asked_rootfs;
+            record.rootfs = rootfs.min(asked_rootfs);
+            record.rootfs_failed = rootfs_failed.min(asked_rootfs);
             let mut actual = Actual { running, attached: running, ready: ready.filter(|_| running) };
             for step in diff(&record, actual) {
                 match step {

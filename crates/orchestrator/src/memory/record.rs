@@ -18,6 +18,10 @@ pub struct VmRecord {
     pub body: VmBody,
     /// The root file system counter that was made, 0 before the first.
     pub rootfs: u64,
+    /// The root file system counter that could not be made, for a reason that only a new wish mends; 0 where there is
+    /// none. It is tried again with the next boot, and not before.
+    #[serde(default)]
+    pub rootfs_failed: u64,
     /// What the image reference was resolved to for `rootfs`.
     pub image: Option<Digest>,
     /// The last boot counter acted on, 0 before the first.
@@ -51,9 +55,15 @@ impl VmRecord {
             remove: false,
             body,
             rootfs: 0,
+            rootfs_failed: 0,
             image: None,
             boot: 0,
             outcome: BootOutcome::Off,
         }
+    }
+
+    /// Whether another disk is asked than the VM has, and making it has not failed for good.
+    pub const fn wants_disk(&self) -> bool {
+        self.body.rootfs > self.rootfs && self.body.rootfs > self.rootfs_failed
     }
 }

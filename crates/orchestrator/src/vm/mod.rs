@@ -320,6 +320,9 @@ impl VmTask {
             self.rest(None).await;
         } else {
             self.record.boot = self.record.body.boot;
+            if self.record.body.rootfs > self.record.rootfs {
+                self.record.rootfs_failed = self.record.body.rootfs;
+            }
             self.record_outcome(BootOutcome::Failed(reason));
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use driver::Exit;
-use model::{MacAddr, Phase, Power, Stage};
+use model::{MacAddr, Phase, Stage};
 use tokio::sync::watch;
 use wire::guest;
 
@@ -182,11 +182,7 @@ impl VmTask {
 
     /// Tells the guest to power off and waits for the end of its VMM, at most its grace and a margin.
     pub(super) async fn stop_guest(&mut self) {
-        self.show(|view, record| {
-            if record.body.power == Power::Off {
-                view.phase = Phase::Stopping;
-            }
-        });
+        self.show(|view, _| view.phase = Phase::Stopping);
         let Some(guest) = &self.guest else { return };
         let mut states = guest.watch();
         let patience = if self.adopted {
