@@ -1,5 +1,6 @@
 //! The workshop: what builds, checks and packs Pitwall and is not part of it. Run as `cargo xtask COMMAND`.
 
+mod api_compat;
 mod bundle;
 mod oci_layout;
 mod tidy;
@@ -17,6 +18,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Refuse an OpenAPI document that breaks clients of a released one
+    ApiCompat(api_compat::Args),
     /// Make the kernel and initramfs that every microVM starts from, in target/bundle
     Bundle(bundle::Args),
     /// Make an OCI layout of a tar
@@ -27,6 +30,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::ApiCompat(args) => api_compat::run(&args).map_err(|error| report(&error)),
         Command::Bundle(args) => bundle::run(&args).map_err(|error| report(&error)),
         Command::OciLayout(args) => oci_layout::run(&args).map_err(|error| report(&error)),
         Command::Tidy => tidy::run().map_err(|error| report(&error)),

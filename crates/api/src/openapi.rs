@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use model::ProblemCode;
+use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
 };
@@ -24,6 +25,9 @@ use crate::{Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shap
 pub const OPENAPI_JSON: &str = include_str!("../openapi.json");
 
 const SCHEME: &str = "token";
+
+/// The codes that a refusal may carry, for programs: `cargo xtask api-compat` holds them.
+const PROBLEM_CODES: &str = "x-problem-codes";
 
 /// The OpenAPI 3.1 document of the API.
 pub fn openapi() -> OpenApi {
@@ -186,8 +190,11 @@ fn refusal(codes: &[ProblemCode]) -> Response {
         .iter()
         .map(|&code| format!("`{code}`: {}", code_row(code).title))
         .collect();
+    let names: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
+    let extensions = ExtensionsBuilder::new().add(PROBLEM_CODES, names).build();
     ResponseBuilder::new()
         .description(lines.join("; "))
+        .extensions(Some(extensions))
         .content(
             PROBLEM_MEDIA_TYPE,
             Body::new(Some(reference(&Shape::of::<ProblemDocument>()))),
