@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{Capacity, HostName};
 
+use crate::boots::BootLimits;
 use crate::log::LogLimits;
 use crate::network::NetworkConfig;
 
@@ -26,6 +27,8 @@ pub struct Config {
     /// How long a guest may take from the start of its VMM until it accepts SSH. Too short fails boots on a busy
     /// host under software emulation; too long leaves people waiting for a guest that hangs.
     pub boot_deadline: Duration,
+    /// How many VMs boot at the same time.
+    pub boots: BootLimits,
     /// How long a guest's processes have to end before they are killed.
     pub stop_grace: Duration,
     /// How often a report is sent although nothing changed.

@@ -4,7 +4,7 @@
 //!   remove      EndVmm ─ DetachNetwork ─ Forget
 //!   off         StopGuest ─ EndVmm ─ DetachNetwork ─ RecordOff
 //!   off, anew   … ─ LeaseAddress ─ Image ─ MakeDisk ─ RecordOff
-//!   on          LeaseAddress ─ HostKey ─ Image ─ MakeDisk ─ AttachNetwork ─ StartVmm ─ AwaitReady
+//!   on          LeaseAddress ─ HostKey ─ Image ─ MakeDisk ─ AwaitTurn ─ AttachNetwork ─ StartVmm ─ AwaitReady
 //!   on, again   StopGuest ─ EndVmm ─ DetachNetwork ─ as on
 //!   on, runs    AttachNetwork (its rules may have been lost) ─ AwaitReady ─ RenewConfig
 //! ```
@@ -36,6 +36,7 @@ pub(crate) enum Step {
     HostKey,
     Image,
     MakeDisk,
+    AwaitTurn,
     AttachNetwork,
     StartVmm,
     AwaitReady,
@@ -94,12 +95,12 @@ pub(crate) fn diff(record: &VmRecord, actual: Actual) -> Vec<Step> {
 }
 
 fn start(record: &VmRecord) -> Vec<Step> {
-    use Step::{AttachNetwork, AwaitReady, HostKey, Image, LeaseAddress, MakeDisk, StartVmm};
+    use Step::{AttachNetwork, AwaitReady, AwaitTurn, HostKey, Image, LeaseAddress, MakeDisk, StartVmm};
     let mut steps = vec![LeaseAddress, HostKey, Image];
     if record.body.rootfs > record.rootfs {
         steps.push(MakeDisk);
     }
-    steps.extend([AttachNetwork, StartVmm, AwaitReady]);
+    steps.extend([AwaitTurn, AttachNetwork, StartVmm, AwaitReady]);
     steps
 }
 
@@ -141,6 +142,7 @@ mod tests {
                 S::HostKey,
                 S::Image,
                 S::MakeDisk,
+                S::AwaitTurn,
                 S::AttachNetwork,
                 S::StartVmm,
                 S::AwaitReady
@@ -172,6 +174,7 @@ mod tests {
             S::HostKey,
             S::Image,
             S::MakeDisk,
+            S::AwaitTurn,
             S::AttachNetwork,
             S::StartVmm,
             S::AwaitReady,
@@ -187,7 +190,11 @@ mod tests {
         assert_eq!(running[4..], off);
         let mut never = rebuilt(Power::Off, BootOutcome::Off);
         never.rootfs = 0;
-        assert_eq!(diff(&never, ABSENT), [], "its first disk comes with its first boot");
+        assert_eq!(
+            diff(&never, ABSENT),
+            [],
+            "its first disk comes with its first boot"
+        );
     }
 
     #[test]
@@ -291,7 +298,7 @@ mod tests {
                     S::DetachNetwork => actual.attached = false,
                     S::RecordOff => record.outcome = BootOutcome::Off,
                     S::MakeDisk => record.rootfs = record.body.rootfs,
-                    S::LeaseAddress | S::HostKey | S::Image | S::StopGuest | S::Forget => {}
+                    S::LeaseAddress | S::HostKey | S::Image | S::AwaitTurn | S::StopGuest | S::Forget => {}
                 }
             }
             proptest::prop_assert_eq!(diff(&record, actual), vec![]);

@@ -9,6 +9,7 @@ use image::Images;
 use model::VmId;
 use tokio::sync::Notify;
 
+use crate::boots::Boots;
 use crate::config::Config;
 use crate::memory::{FileError, Memory, free_address};
 use crate::network::Network;
@@ -20,6 +21,7 @@ pub(crate) struct Host {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) images: Images,
     pub(crate) network: Network,
+    pub(crate) boots: Boots,
     /// Woken whenever a report would say something new.
     pub(crate) changed: Notify,
     leases: Mutex<BTreeMap<VmId, Ipv4Addr>>,
@@ -37,6 +39,7 @@ impl Host {
         let leases = Mutex::new(memory.leases()?);
         let removed = Mutex::new(memory.removed()?);
         Ok(Self {
+            boots: Boots::new(config.boots),
             config,
             memory,
             driver,

@@ -21,6 +21,7 @@ pub mod hands;
 pub mod network;
 
 mod accept;
+mod boots;
 mod calls;
 mod config;
 mod diff;
@@ -36,6 +37,7 @@ mod testing;
 mod undo;
 mod vm;
 
+pub use boots::BootLimits;
 pub use config::{Config, KernelFiles};
 pub use disk::{DiskError, SMALLEST as SMALLEST_DISK, make as make_disk};
 pub use log::LogLimits;

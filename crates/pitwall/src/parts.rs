@@ -10,7 +10,7 @@ use image::Images;
 use model::Capacity;
 use orchestrator::hands::RootHands;
 use orchestrator::network::NetworkConfig;
-use orchestrator::{KernelFiles, Parts};
+use orchestrator::{BootLimits, KernelFiles, Parts};
 
 use crate::config::Settings;
 use crate::roles::RoleError;
@@ -18,6 +18,10 @@ use crate::vmm::{self, Chosen};
 
 /// How often a host reports although nothing changed.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a VM counts among those that boot at the same time: several times a boot in a crowd under emulation, and a
+/// fraction of the deadline of one that hangs.
+const BOOT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause before a failed step is tried again, the first time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -44,6 +48,10 @@ pub(crate) async fn host(settings: &Settings) -> Result<Parts, RoleError> {
         network: network(settings),
         capacity: capacity(settings)?,
         boot_deadline: settings.host.boot_deadline,
+        boots: BootLimits {
+            at_once: settings.host.max_boots,
+            patience: BOOT_PATIENCE,
+        },
         stop_grace: settings.host.stop_grace,
         report_every: REPORT_EVERY,
         log: settings.host.log,

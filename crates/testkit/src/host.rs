@@ -11,7 +11,7 @@ use link::Link;
 use model::{Capacity, HostId, Subnet};
 use orchestrator::hands::SimHands;
 use orchestrator::network::NetworkConfig;
-use orchestrator::{Config, LogLimits, Orchestrator, Parts};
+use orchestrator::{BootLimits, Config, LogLimits, Orchestrator, Parts};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +78,10 @@ impl SimHost {
                 disk_bytes: 1 << 40,
             },
             boot_deadline: Duration::from_secs(20),
+            boots: BootLimits {
+                at_once: 64,
+                patience: Duration::from_secs(20),
+            },
             stop_grace: Duration::from_millis(200),
             report_every: Duration::from_millis(200),
             log: LogLimits::default(),

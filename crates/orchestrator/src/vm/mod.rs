@@ -25,6 +25,7 @@ use model::{Phase, Power, Reason, Retry, VmBody, VmId};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::boots::Turn;
 use crate::calls::Reach;
 use crate::diff::{Actual, diff};
 use crate::guest::{GuestDoor, GuestLink, GuestState};
@@ -106,6 +107,8 @@ pub(crate) struct VmTask {
     written: bool,
     /// The VMM was started by an earlier orchestrator, so its guest may be up without having said so to this one.
     adopted: bool,
+    /// Its turn to boot, while it counts among those that do.
+    turn: Option<Turn>,
 }
 
 /// Why a resting task goes on.
@@ -151,6 +154,7 @@ impl VmTask {
             attempts: 0,
             written: !matches!(beginning, Beginning::New),
             adopted: actual.running,
+            turn: None,
         };
         let task = AbortOnDropHandle::new(tokio::spawn(task.run(beginning)));
         VmHandle {

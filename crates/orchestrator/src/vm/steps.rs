@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{MacAddr, Phase, VmId};
+use model::{MacAddr, Phase, Stage, VmId};
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 use tokio::sync::watch;
 
@@ -28,6 +28,11 @@ impl VmTask {
                     () = superseded => Err(StepError::Superseded),
                     done = self.image() => done,
                 },
+                Step::AwaitTurn => tokio::select! {
+                    biased;
+                    () = superseded => Err(StepError::Superseded),
+                    () = self.await_turn() => Ok(()),
+                },
                 Step::AwaitReady => tokio::select! {
                     biased;
                     () = superseded => Err(StepError::Superseded),
@@ -46,10 +51,12 @@ impl VmTask {
                 | Step::Forget => self.quick(step, &mut undo).await,
             };
             if let Err(error) = done {
+                self.turn = None;
                 self.unwind(undo).await;
                 return Err(error);
             }
         }
+        self.turn = None;
         undo.keep();
         Ok(())
     }
@@ -85,7 +92,7 @@ impl VmTask {
                 Ok(self.host.memory.vm_write(&self.record)?)
             }
             Step::Forget => self.forget().await,
-            Step::Image | Step::AwaitReady => Ok(()),
+            Step::Image | Step::AwaitTurn | Step::AwaitReady => Ok(()),
         }
     }
 
@@ -119,6 +126,24 @@ impl VmTask {
             .to_openssh(ssh_key::LineEnding::LF)
             .map_err(|error| StepError::HostKey(error.into()))?;
         Ok(self.host.memory.host_key_write(self.id(), &pem)?)
+    }
+
+    /// Waits until not too many others boot.
+    async fn await_turn(&mut self) {
+        let host = self.host.clone();
+        self.turn = match host.boots.at_once() {
+            Some(turn) => Some(turn),
+            None => {
+                let stage = Stage {
+                    what: "waiting for its turn to boot".to_owned(),
+                    done: 0,
+                    total: 0,
+                };
+                self.show(|view, _| view.stage = Some(stage));
+                Some(host.boots.next().await)
+            }
+        };
+        self.show(|view, _| view.stage = None);
     }
 
     async fn attach_network(&mut self, undo: &mut Undo) -> Result<(), StepError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use driver::Exit;
 use model::{MacAddr, Phase, Stage};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use wire::guest;
 
 use super::command::{self, ImageCommand};
@@ -126,6 +127,7 @@ impl VmTask {
         tokio::pin!(deadline);
         let driver = self.host.driver.clone();
         loop {
+            let turn_over = self.turn.as_ref().map(|turn| turn.until);
             let state = states.borrow_and_update().clone();
             if let Some((code, message)) = state.failed {
                 return Err(StepError::Guest { code, message });
@@ -145,6 +147,10 @@ impl VmTask {
             }
             tokio::select! {
                 exit = driver.wait_ended(self.id()) => return Err(StepError::VmmEnded(self.end_of(exit).await)),
+                () = at(turn_over) => {
+                    tracing::info!("it boots for long and counts no more among those that do");
+                    self.turn = None;
+                }
                 () = &mut deadline => return Err(self.too_late(state.stage).await),
                 changed = states.changed() => if changed.is_err() {
                     return Err(StepError::VmmEnded(self.end_of(Exit::default()).await));
@@ -202,6 +208,13 @@ impl VmTask {
             Ok(_) => drop(guest.last_word().await),
             Err(_) => tracing::warn!("the guest does not power off; its VMM is ended"),
         }
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) struct Host {
     pub(super) driver: Vmm,
     pub(super) accelerator: Accelerator,
     pub(super) boot_deadline_seconds: u64,
+    pub(super) max_boots: usize,
     pub(super) stop_grace_seconds: u64,
     pub(super) cpu_overcommit: u32,
     pub(super) disk_overcommit: u64,

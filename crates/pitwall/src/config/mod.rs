@@ -43,6 +43,7 @@ pub(crate) struct HostSettings {
     pub(crate) driver: Vmm,
     pub(crate) accelerator: Accelerator,
     pub(crate) boot_deadline: Duration,
+    pub(crate) max_boots: usize,
     pub(crate) stop_grace: Duration,
     pub(crate) cpu_overcommit: u32,
     pub(crate) disk_overcommit: u64,
@@ -257,6 +258,7 @@ fn host_settings(name: HostName, host: &Host) -> HostSettings {
         driver: host.driver,
         accelerator: host.accelerator,
         boot_deadline: Duration::from_secs(host.boot_deadline_seconds),
+        max_boots: max_boots(host.max_boots),
         stop_grace: Duration::from_secs(host.stop_grace_seconds),
         cpu_overcommit: host.cpu_overcommit,
         disk_overcommit: host.disk_overcommit,
@@ -266,6 +268,14 @@ fn host_settings(name: HostName, host: &Host) -> HostSettings {
             files: host.log_files,
         },
         first_owner: host.first_owner,
+    }
+}
+
+/// How many VMs boot at the same time: so many, or as many as there are processors.
+fn max_boots(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(2, |processors| processors.get().max(2)),
+        asked => asked,
     }
 }
 
@@ -307,6 +317,7 @@ mod tests {
         assert_eq!(settings.run, Path::new("/run/pitwall"));
         assert_eq!(settings.subnet, Subnet::DEFAULT);
         assert_eq!(settings.host.name.as_str(), "box");
+        assert!(settings.host.max_boots >= 2);
         assert_eq!(settings.token_file(), Path::new("/var/lib/pitwall/admin.token"));
     }
 
