@@ -174,7 +174,11 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
             ProblemCode::UnsupportedMediaType,
         ]);
     }
-    codes.extend([ProblemCode::Timeout, ProblemCode::Internal]);
+    codes.extend([
+        ProblemCode::RateLimited,
+        ProblemCode::Timeout,
+        ProblemCode::Internal,
+    ]);
     let mut by_status: BTreeMap<u16, Vec<ProblemCode>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code_row(code).status).or_default().push(code);

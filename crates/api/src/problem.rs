@@ -123,6 +123,7 @@ pub const fn code_row(code: ProblemCode) -> CodeRow {
         ProblemCode::NotPermitted => (403, ExitCode::Error, "It may not be used so"),
         ProblemCode::Unsupported => (409, ExitCode::Conflict, "The VM, as it is, cannot do that"),
         ProblemCode::UpgradeRequired => (426, ExitCode::Error, "The path is a WebSocket"),
+        ProblemCode::RateLimited => (429, ExitCode::Unavailable, "Too many requests"),
         ProblemCode::Busy => (429, ExitCode::Unavailable, "Too much of it is under way already"),
         ProblemCode::GuestFailed => (502, ExitCode::Error, "Something went wrong inside the VM"),
         ProblemCode::Unavailable => (503, ExitCode::Unavailable, "Something it needs is away"),

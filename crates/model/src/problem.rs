@@ -66,6 +66,8 @@ problem_codes! {
     Unsupported = "unsupported";
     /// The path is a WebSocket, and the request is none.
     UpgradeRequired = "upgrade_required";
+    /// More requests came than the rate allows.
+    RateLimited = "rate_limited";
     /// Too much of it is under way already.
     Busy = "busy";
     /// Something went wrong inside the VM.
