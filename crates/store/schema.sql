@@ -1,3 +1,17 @@
+CREATE TABLE audit (
+    sequence BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    -- No references: an entry outlives what it speaks of.
+    user_id TEXT,
+    user_name TEXT,
+    token TEXT,
+    address TEXT,
+    request TEXT,
+    operation TEXT NOT NULL,
+    target TEXT,
+    outcome TEXT NOT NULL
+);
+
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     value BIGINT NOT NULL
@@ -49,9 +63,26 @@ CREATE TABLE hosts (
     features TEXT NOT NULL
 );
 
+CREATE TABLE members (
+    team TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    user_id TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    added_at BIGINT NOT NULL,
+    PRIMARY KEY (team, user_id)
+);
+
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
+);
+
+CREATE TABLE principals (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- Of a user: member or admin. A team has none.
+    role TEXT,
+    disabled SMALLINT NOT NULL,
+    created_at BIGINT NOT NULL
 );
 
 CREATE TABLE schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL);
@@ -70,12 +101,35 @@ CREATE TABLE seen (
     observed_at BIGINT NOT NULL
 );
 
+CREATE TABLE shares (
+    vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    principal TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    access TEXT NOT NULL,
+    added_at BIGINT NOT NULL,
+    PRIMARY KEY (vm, principal)
+);
+
+CREATE TABLE sign_in_codes (
+    digest TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE ssh_keys (
+    user_id TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    fingerprint TEXT NOT NULL,
+    line TEXT NOT NULL,
+    added_at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, fingerprint)
+);
+
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     digest TEXT NOT NULL UNIQUE,
     created_at BIGINT NOT NULL
-);
+, user_id TEXT REFERENCES principals (id) ON DELETE CASCADE, scopes TEXT NOT NULL
+    DEFAULT '["vm:read","vm:use","vm:write","account:read","account:write","admin"]', expires_at BIGINT, last_used_at BIGINT);
 
 CREATE TABLE vms (
     id TEXT PRIMARY KEY,
@@ -94,13 +148,21 @@ CREATE TABLE vms (
     authorized_keys TEXT NOT NULL,
     needs TEXT NOT NULL,
     created_at BIGINT NOT NULL
-, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT);
+, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT, owner TEXT REFERENCES principals (id), own_keys TEXT NOT NULL DEFAULT '[]', account_keys SMALLINT NOT NULL DEFAULT 1, barred TEXT NOT NULL DEFAULT '[]', idle_after BIGINT);
+
+CREATE INDEX audit_by_user ON audit (user_id, sequence);
 
 CREATE INDEX events_by_vm ON events (vm, sequence);
 
+CREATE INDEX members_by_user ON members (user_id);
+
 CREATE INDEX secrets_by_vm ON secrets (vm);
+
+CREATE INDEX shares_by_principal ON shares (principal);
 
 CREATE INDEX vms_by_host ON vms (host);
 
-CREATE UNIQUE INDEX vms_by_name ON vms (name) WHERE remove = 0;
+CREATE INDEX vms_by_name ON vms (name);
+
+CREATE UNIQUE INDEX vms_by_owner_and_name ON vms (owner, name) WHERE remove = 0;
 

@@ -4,12 +4,13 @@
 //! digest of a token is kept. 160 bits cannot be guessed, so a plain SHA-256 is enough and a lookup by digest leaks
 //! nothing worth timing.
 
-use model::{Digest, Problem, ProblemCode, TokenId};
+use model::{Digest, PrincipalName, Problem, ProblemCode, Role, Scope, TokenId, UserId};
 use sha2::{Digest as _, Sha256};
-use store::Token;
+use store::{Principal, Read, Token, User};
 
+use crate::change::Change;
 use crate::clock::draw;
-use crate::{Caller, Control, Error, TokenText};
+use crate::{Caller, Control, Error, Origin, TokenText};
 
 const PREFIX: &str = "pwt_";
 const RANDOM_BYTES: usize = 20;
@@ -18,38 +19,66 @@ const RANDOM_DIGITS: usize = 27;
 /// 62^6 is more than 2^32.
 const CHECK_DIGITS: usize = 6;
 
-/// The name of the token that is made at the first start.
+/// The name of the user, and of its token, that are made at the first start.
 const ADMIN: &str = "admin";
 
 impl Control {
     /// Finds out who comes with a token.
     ///
     /// # Errors
-    /// The token is malformed or unknown.
-    pub async fn authenticate(&self, token: &str) -> Result<Caller, Error> {
+    /// The token is malformed, unknown or expired, or its user is disabled.
+    pub async fn authenticate(&self, token: &str, origin: Origin) -> Result<Caller, Error> {
         if !is_well_formed(token) {
             return Err(
                 unauthenticated("that is no token of Pitwall's; it may have been cut or mistyped").into(),
             );
         }
         let mut read = self.inner.store.read().await?;
-        match read.token_fetch_by_digest(digest(token)).await? {
-            Some(token) => Ok(Caller { token: token.id }),
-            None => Err(unauthenticated("that token is not known here; it may have been renewed").into()),
+        let Some(token) = read.token_fetch_by_digest(digest(token)).await? else {
+            return Err(
+                unauthenticated("that token is not known here; it may have been revoked or renewed").into(),
+            );
+        };
+        if token.expires_at.is_some_and(|at| at <= self.now()) {
+            return Err(Problem::new(ProblemCode::TokenExpired, "that token has expired")
+                .hint("sign in again: pwctl login")
+                .into());
         }
+        let user = read.principal_fetch(token.user.into()).await?;
+        let Some(user) = user.and_then(Principal::into_user) else {
+            return Err(unauthenticated("that token's user is gone").into());
+        };
+        if user.disabled {
+            return Err(Problem::new(
+                ProblemCode::UserDisabled,
+                format!("the user {} is disabled", user.name),
+            )
+            .hint("ask an admin to enable it again")
+            .into());
+        }
+        Ok(Caller {
+            user: user.id,
+            name: user.name,
+            role: user.role,
+            token: token.id,
+            scopes: token.scopes,
+            token_expires_at: token.expires_at,
+            origin,
+        })
     }
 
-    /// Makes the admin token at the first start. Gives its text if it was made just now, which is the only time
+    /// Makes the admin's token at the first start. Gives its text if it was made just now, which is the only time
     /// that anybody can see it.
     ///
     /// # Errors
     /// The memory refuses, or there is no randomness.
     pub async fn admin_token_ensure(&self) -> Result<Option<TokenText>, Error> {
         let mut change = self.change().await?;
-        if !change.token_list_by_name(ADMIN).await?.is_empty() {
+        let admin = self.admin_ensure(&mut change).await?;
+        if !admin_tokens(&mut change, admin).await?.is_empty() {
             return Ok(None);
         }
-        let (token, text) = self.token_new()?;
+        let (token, text) = self.token_new(admin)?;
         change.token_insert(&token).await?;
         self.commit(change).await?;
         Ok(Some(text))
@@ -61,26 +90,72 @@ impl Control {
     /// The memory refuses, or there is no randomness.
     pub async fn admin_token_renew(&self) -> Result<TokenText, Error> {
         let mut change = self.change().await?;
-        for old in change.token_list_by_name(ADMIN).await? {
+        let admin = self.admin_ensure(&mut change).await?;
+        for old in admin_tokens(&mut change, admin).await? {
             change.token_delete(old.id).await?;
         }
-        let (token, text) = self.token_new()?;
+        let (token, text) = self.token_new(admin)?;
         change.token_insert(&token).await?;
         self.commit(change).await?;
         Ok(text)
     }
 
-    fn token_new(&self) -> Result<(Token, TokenText), Error> {
+    /// The local admin, made at the first start; it gets what has no owner yet. Whoever holds its file may come in, so
+    /// it is an admin that is not disabled from then on.
+    pub(crate) async fn admin_ensure(&self, change: &mut Change) -> Result<UserId, Error> {
+        let name: PrincipalName = ADMIN.parse().map_err(|error| Error::internal(AdminName(error)))?;
+        let known = change.principal_fetch_by_name(&name).await?;
+        let known = known.and_then(Principal::into_user);
+        let user = match known {
+            Some(known) => User {
+                role: Role::Admin,
+                disabled: false,
+                ..known
+            },
+            None => User {
+                id: UserId::from_random(draw(self.inner.entropy.as_ref())?),
+                name,
+                role: Role::Admin,
+                disabled: false,
+                created_at: change.now,
+            },
+        };
+        if change.principal_fetch(user.id.into()).await?.is_none() {
+            change.principal_insert(&Principal::User(user.clone())).await?;
+        } else {
+            change.user_update(&user).await?;
+        }
+        change.ownerless_give(user.id).await?;
+        Ok(user.id)
+    }
+
+    fn token_new(&self, user: UserId) -> Result<(Token, TokenText), Error> {
         let entropy = self.inner.entropy.as_ref();
         let text = text_of(draw(entropy)?);
         let token = Token {
             id: TokenId::from_random(draw(entropy)?),
+            user,
             name: ADMIN.to_owned(),
             digest: digest(&text),
+            scopes: Scope::of_role(Role::Admin),
             created_at: self.now(),
+            expires_at: None,
+            last_used_at: None,
         };
         Ok((token, TokenText::new(text)))
     }
+}
+
+/// The local admin cannot be named.
+#[derive(Debug, thiserror::Error)]
+#[error("the local admin has no name")]
+struct AdminName(#[source] model::NameError);
+
+/// The tokens of the file, not those that the admin made for other uses.
+async fn admin_tokens(read: &mut Read, admin: UserId) -> Result<Vec<Token>, Error> {
+    let mut tokens = read.token_list_of_user(admin).await?;
+    tokens.retain(|token| token.name == ADMIN);
+    Ok(tokens)
 }
 
 fn unauthenticated(detail: &str) -> Problem {

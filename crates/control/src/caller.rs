@@ -1,14 +1,38 @@
-//! Who asks. Today everybody who may come in is an admin.
+//! Who asks, and from where.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
-use model::TokenId;
+use jiff::Timestamp;
+use model::{PrincipalName, Role, Scope, TokenId, UserId};
 
 /// Who asks, as shown by a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// The user's name.
+    pub name: PrincipalName,
+    /// What the user is here.
+    pub role: Role,
     /// The token it came with; safe to log.
     pub token: TokenId,
+    /// What that is good for.
+    pub scopes: BTreeSet<Scope>,
+    /// From when on the token is good for nothing.
+    pub token_expires_at: Option<Timestamp>,
+    /// The request.
+    pub origin: Origin,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address, where it is known.
+    pub address: Option<IpAddr>,
+    /// The request's id, as it stands in the log.
+    pub request: Option<String>,
 }
 
 /// A token's text, shown once where it is made and never printed by accident.

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use model::{HostId, Status, StatusView, VmId};
-use store::{NewEvent, Vm, Write};
+use store::{NewAuditEntry, NewEvent, Vm, Write};
 
 use crate::view::status_of;
-use crate::{Control, Error, EventKind};
+use crate::{Caller, Control, Error, EventKind, Operation};
+
+/// How an audit entry calls what was done.
+const DONE: &str = "ok";
 
 /// A change on its way. Dropped without [`Control::commit`] it never was.
 pub(crate) struct Change {
@@ -18,9 +22,17 @@ pub(crate) struct Change {
     last_event: u64,
     statuses: Vec<(VmId, Status)>,
     replan: BTreeSet<HostId>,
+    audit: Option<NewAuditEntry>,
 }
 
 impl Change {
+    /// Says what the change is about, for the audit: an id, mostly.
+    pub(crate) fn about(&mut self, target: impl ToString) {
+        if let Some(entry) = &mut self.audit {
+            entry.target = Some(target.to_string());
+        }
+    }
+
     /// Writes an event.
     pub(crate) async fn event(&mut self, vm: VmId, generation: u64, what: &EventKind) -> Result<(), Error> {
         let event = NewEvent {
@@ -86,6 +98,23 @@ impl DerefMut for Change {
 struct CommitLost(#[source] tokio::task::JoinError);
 
 impl Control {
+    /// Begins a change that somebody asks for. It is written into the audit together with it.
+    pub(crate) async fn change_by(&self, caller: &Caller, operation: Operation) -> Result<Change, Error> {
+        caller.may_ask_for(operation)?;
+        let mut change = self.change().await?;
+        change.audit = Some(NewAuditEntry {
+            at: change.now,
+            user: Some((caller.user, caller.name.clone())),
+            token: Some(caller.token),
+            address: caller.origin.address,
+            request: caller.origin.request.clone(),
+            operation: operation.as_str(),
+            target: None,
+            outcome: DONE,
+        });
+        Ok(change)
+    }
+
     /// Waits for its turn and begins a change.
     pub(crate) async fn change(&self) -> Result<Change, Error> {
         Ok(Change {
@@ -94,6 +123,7 @@ impl Control {
             last_event: 0,
             statuses: Vec::new(),
             replan: BTreeSet::new(),
+            audit: None,
         })
     }
 
@@ -105,8 +135,13 @@ impl Control {
         committed.map_err(|error| Error::internal(CommitLost(error)))?
     }
 
-    async fn commit_here(&self, change: Change) -> Result<(), Error> {
+    async fn commit_here(&self, mut change: Change) -> Result<(), Error> {
+        if let Some(entry) = change.audit.take() {
+            change.write.audit_insert(&entry).await?;
+        }
+        let began = Instant::now();
         change.write.commit().await?;
+        self.inner.meter.committed(began.elapsed());
         self.inner.news.committed(change.last_event);
         self.inner.due.add(change.replan);
         for (vm, status) in change.statuses {

@@ -11,8 +11,10 @@ use store::Store;
 
 use crate::clock::draw;
 use crate::heard::Heard;
+use crate::meter::Unmetered;
 use crate::news::{Due, News};
-use crate::{Clock, Entropy, Error};
+use crate::ready::{Readiness, Running};
+use crate::{Clock, Entropy, Error, Meter};
 
 /// What control is made of.
 pub struct ControlConfig {
@@ -26,6 +28,8 @@ pub struct ControlConfig {
     pub clock: Arc<dyn Clock>,
     /// Its randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Where its figures are counted.
+    pub meter: Arc<dyn Meter>,
     /// How long a host may say nothing before its VMs are shown as `UNKNOWN`. Too small shows a busy host as lost,
     /// too large leaves people waiting before a dead one.
     pub silence_after: Duration,
@@ -42,6 +46,7 @@ impl ControlConfig {
             link,
             clock: Arc::new(crate::SystemClock),
             entropy: Arc::new(crate::SystemEntropy),
+            meter: Arc::new(Unmetered),
             silence_after: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
         }
@@ -60,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) link: Link,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) meter: Arc<dyn Meter>,
     pub(crate) silence_after: Duration,
     pub(crate) reconcile_every: Duration,
     pub(crate) installation: InstallationId,
@@ -68,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) due: Due,
     pub(crate) news: News,
     pub(crate) heard: Heard,
+    pub(crate) running: Running,
+    pub(crate) readiness: Readiness,
 }
 
 impl Control {
@@ -79,7 +87,7 @@ impl Control {
     pub async fn open(config: ControlConfig) -> Result<Self, Error> {
         let installation = installation_ensure(&config.store, config.entropy.as_ref()).await?;
         let last_event = config.store.read().await?.event_last().await?;
-        Ok(Self {
+        let control = Self {
             inner: Arc::new(Inner {
                 opened_at: config.clock.now(),
                 store: config.store,
@@ -87,14 +95,21 @@ impl Control {
                 link: config.link,
                 clock: config.clock,
                 entropy: config.entropy,
+                meter: config.meter,
                 silence_after: config.silence_after,
                 reconcile_every: config.reconcile_every,
                 installation,
                 due: Due::default(),
                 news: News::new(last_event),
                 heard: Heard::default(),
+                running: Running::default(),
+                readiness: Readiness::default(),
             }),
-        })
+        };
+        let mut change = control.change().await?;
+        control.admin_ensure(&mut change).await?;
+        control.commit(change).await?;
+        Ok(control)
     }
 
     /// The installation that this control plane speaks for.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use model::{Asked, Capacity, HostId, InstallationId, Problem, ProblemCode, VmId, VmName};
-use store::Read;
+use model::{
+    Asked, Capacity, HostId, InstallationId, PrincipalId, PrincipalName, Problem, ProblemCode, VmId, VmName,
+};
+use store::{NewVm, Read};
 
 use crate::change::Change;
 use crate::clock::draw;
+use crate::keys::accepted_keys;
 use crate::place::capacity_of;
-use crate::{Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Request, VmView, place};
+use crate::{Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Operation, Request, VmView, place};
 
 impl Control {
     /// Asks for a new VM. It gets a host at once, and its capacity there is booked.
@@ -16,13 +19,16 @@ impl Control {
     /// # Errors
     /// A value is out of range, another VM has the name, or no host will do.
     pub async fn vm_create(&self, caller: &Caller, request: CreateVm) -> Result<VmView, Error> {
+        let (owner, account_keys) = (request.owner.clone(), request.account_keys);
         let body = request.into_body()?;
         let id = VmId::from_random(draw(self.inner.entropy.as_ref())?);
-        let mut change = self.change().await?;
-        name_is_free(&mut change, &body.name, "/name").await?;
+        let mut change = self.change_by(caller, Operation::VmCreate).await?;
+        change.about(id);
+        let owner = owner_for(&mut change, caller, owner).await?;
+        name_is_free(&mut change, owner, &body.name, "/name").await?;
         let hosts = snapshots(&mut change, self.inner.installation).await?;
         let host = place(&hosts, &Request::of(&body)).map_err(|refusal| refusal.into_problem())?;
-        let asked = Asked {
+        let mut asked = Asked {
             id,
             placement: 1,
             generation: 1,
@@ -30,17 +36,57 @@ impl Control {
             body,
         };
         let now = change.now;
-        change.vm_insert(&asked, host, now).await?;
+        let own_keys = asked.body.authorized_keys.clone();
+        let new = NewVm {
+            asked: &asked,
+            owner,
+            own_keys: &own_keys,
+            account_keys,
+            host,
+            created_at: now,
+        };
+        change.vm_insert(&new).await?;
+        asked.body.authorized_keys = accepted_keys(&mut change, id, &own_keys, account_keys).await?;
+        change.vm_asked_update(&asked).await?;
         let created = EventKind::Created {
             name: asked.body.name.clone(),
         };
         let vm = announce_new(&mut change, id, &created).await?;
         self.commit(change).await?;
         tracing::info!(
-            vm.id = %id, vm.name = %vm.asked.body.name, host.id = %host, token.id = %caller.token, "vm created"
+            vm.id = %id, vm.name = %vm.asked.body.name, host.id = %host, user.id = %caller.user, token.id = %caller.token,
+            "vm created"
         );
         Ok(self.view(vm))
     }
+}
+
+/// Who shall own a VM: the caller, where nobody is named; else the caller or a team of the caller's, and for an admin
+/// anybody. A user or team that the caller is not in does not exist here, so that nobody can find out who does.
+async fn owner_for(
+    read: &mut Read,
+    caller: &Caller,
+    named: Option<PrincipalName>,
+) -> Result<PrincipalId, Error> {
+    let Some(name) = named else {
+        return Ok(caller.user.into());
+    };
+    let found = read.principal_fetch_by_name(&name).await?.map(|owner| owner.id());
+    let may_own = match found {
+        _ if caller.is_admin() => true,
+        Some(PrincipalId::User(user)) => user == caller.user,
+        Some(PrincipalId::Team(team)) => read.member_fetch(team, caller.user).await?.is_some(),
+        None => false,
+    };
+    found.filter(|_| may_own).ok_or_else(|| {
+        Problem::new(
+            ProblemCode::InvalidValue,
+            format!("{name} is neither you nor a team of yours"),
+        )
+        .hint("pwctl team ls shows your teams")
+        .at("/owner")
+        .into()
+    })
 }
 
 /// Writes the first events of a VM that was just inserted, and gives it.
@@ -64,9 +110,14 @@ pub(crate) async fn announce_new(
 #[error("a VM that was just inserted cannot be read")]
 struct JustInserted;
 
-/// Refuses a name that a VM has which is not on its way out.
-pub(crate) async fn name_is_free(read: &mut Read, name: &VmName, pointer: &str) -> Result<(), Error> {
-    match read.vm_fetch_by_name(name).await? {
+/// Refuses a name that a VM of this owner has which is not on its way out.
+pub(crate) async fn name_is_free(
+    read: &mut Read,
+    owner: PrincipalId,
+    name: &VmName,
+    pointer: &str,
+) -> Result<(), Error> {
+    match read.vm_fetch_by_name(owner, name).await? {
         Some(vm) if !vm.asked.remove => Err(Problem::new(
             ProblemCode::NameTaken,
             format!("there is a VM named {name} already"),

@@ -13,8 +13,9 @@ use model::VmId;
 use store::{Store, StoredEvent};
 use tokio::sync::{broadcast, watch};
 
+use crate::meter::Follower;
 use crate::vm::vm_find;
-use crate::{Caller, Control, Error, Event, EventKind, VmSelector};
+use crate::{Caller, Control, Error, Event, EventKind, Operation, VmSelector};
 
 /// Rows read at once. Larger reads hold more in memory per follower, smaller ones ask more often.
 const BATCH: u32 = 256;
@@ -32,14 +33,19 @@ impl Control {
     /// There is no such VM.
     pub async fn vm_events(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         selector: Option<&VmSelector>,
         after: Option<u64>,
     ) -> Result<Events, Error> {
         let (committed, progress) = self.inner.news.follow();
         let mut read = self.inner.store.read().await?;
         let vm = match selector {
-            Some(selector) => Some(vm_find(&mut read, selector).await?.asked.id),
+            Some(selector) => Some(
+                vm_find(&mut read, caller, selector, Operation::VmEvents)
+                    .await?
+                    .asked
+                    .id,
+            ),
             None => None,
         };
         let last = read.event_last().await?;
@@ -51,6 +57,7 @@ impl Control {
             ended: false,
             committed,
             progress,
+            _counted: Follower::new(self.inner.meter.clone()),
         })
     }
 }
@@ -64,6 +71,7 @@ pub struct Events {
     ended: bool,
     committed: watch::Receiver<u64>,
     progress: broadcast::Receiver<Event>,
+    _counted: Follower,
 }
 
 enum Woken {

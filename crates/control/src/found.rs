@@ -3,19 +3,20 @@
 use model::{
     Asked, ByteSize, HostId, ImageRefError, NameError, Power, Problem, ProblemCode, VmBody, VmId, VmName,
 };
-use store::Found;
+use store::{Found, NewVm};
 
 use crate::change::Change;
 use crate::create::{announce_new, name_is_free};
 use crate::host::host_find;
-use crate::{Caller, Control, Error, EventKind, FoundView, HostSelector, VmView};
+use crate::{Caller, Control, Error, EventKind, FoundView, HostSelector, Operation, VmView};
 
 impl Control {
     /// What was found on a host.
     ///
     /// # Errors
     /// There is no such host.
-    pub async fn host_found(&self, _caller: &Caller, host: &HostSelector) -> Result<Vec<FoundView>, Error> {
+    pub async fn host_found(&self, caller: &Caller, host: &HostSelector) -> Result<Vec<FoundView>, Error> {
+        caller.may_ask_for(Operation::HostFoundList)?;
         let mut read = self.inner.store.read().await?;
         let host = host_find(&mut read, host).await?;
         let observed_at = self.inner.heard.at(&host);
@@ -44,7 +45,8 @@ impl Control {
         vm: VmId,
         name: Option<VmName>,
     ) -> Result<VmView, Error> {
-        let mut change = self.change().await?;
+        let mut change = self.change_by(caller, Operation::HostFoundAdopt).await?;
+        change.about(vm);
         let found = found_find(&mut change, host, vm).await?;
         let Some(mut body) = found.body.clone() else {
             return Err(Problem::new(
@@ -55,10 +57,10 @@ impl Control {
             .into());
         };
         body.name = name.unwrap_or(body.name);
-        name_is_free(&mut change, &body.name, "/name").await?;
+        name_is_free(&mut change, caller.user.into(), &body.name, "/name").await?;
         body.boot = body.boot.max(found.seen.boot);
         body.rootfs = body.rootfs.max(found.seen.rootfs);
-        let adopted = self.found_ask(change, &found, body, false).await?;
+        let adopted = self.found_ask(caller, change, &found, body, false).await?;
         tracing::info!(vm.id = %vm, host.id = %found.host, token.id = %caller.token, "found vm adopted");
         Ok(adopted)
     }
@@ -73,21 +75,23 @@ impl Control {
         host: &HostSelector,
         vm: VmId,
     ) -> Result<VmView, Error> {
-        let mut change = self.change().await?;
+        let mut change = self.change_by(caller, Operation::HostFoundDelete).await?;
+        change.about(vm);
         let found = found_find(&mut change, host, vm).await?;
         let body = match found.body.clone() {
             Some(body) => body,
             None => stand_in(vm)?,
         };
-        let removed = self.found_ask(change, &found, body, true).await?;
+        let removed = self.found_ask(caller, change, &found, body, true).await?;
         tracing::info!(vm.id = %vm, host.id = %found.host, token.id = %caller.token, "found vm asked to go");
         Ok(removed)
     }
 
-    /// Keeps the wish for one that was found. Its generation is above the one its host holds, its placement the one
+    /// Keeps the wish for one that was found; it is the caller's from now on. Its generation is above the one its host holds, its placement the one
     /// it has there.
     async fn found_ask(
         &self,
+        caller: &Caller,
         mut change: Change,
         found: &Found,
         body: VmBody,
@@ -101,7 +105,15 @@ impl Control {
             body,
         };
         let now = change.now;
-        change.vm_insert(&asked, found.host, now).await?;
+        let new = NewVm {
+            asked: &asked,
+            owner: caller.user.into(),
+            own_keys: &asked.body.authorized_keys,
+            account_keys: true,
+            host: found.host,
+            created_at: now,
+        };
+        change.vm_insert(&new).await?;
         change.seen_put(found.vm, &found.seen, now).await?;
         change.found_delete(found.host, found.vm).await?;
         let adopted = EventKind::Adopted {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use model::{Digest, Problem, ProblemCode};
 use store::{Host, Read};
 
-use crate::{Caller, Control, Error, HostSelector, HostView, ImageView};
+use crate::{Caller, Control, Error, HostSelector, HostView, ImageView, Operation};
 
 impl Control {
     /// All hosts, by name.
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub async fn host_list(&self, _caller: &Caller) -> Result<Vec<HostView>, Error> {
+    pub async fn host_list(&self, caller: &Caller) -> Result<Vec<HostView>, Error> {
+        caller.may_ask_for(Operation::HostList)?;
         let mut read = self.inner.store.read().await?;
         let booked = read.vm_sum_by_host().await?;
         let found = read.found_list().await?;
@@ -43,7 +44,8 @@ impl Control {
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub async fn image_list(&self, _caller: &Caller) -> Result<Vec<ImageView>, Error> {
+    pub async fn image_list(&self, caller: &Caller) -> Result<Vec<ImageView>, Error> {
+        caller.may_ask_for(Operation::ImageList)?;
         let hosts = self.inner.store.read().await?.host_list().await?;
         let mut images: BTreeMap<Digest, ImageView> = BTreeMap::new();
         for host in hosts {

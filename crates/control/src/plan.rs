@@ -6,7 +6,7 @@
 //! A host is told nothing before it was heard once since this control plane started. Where the database was set back
 //! meanwhile, its report tells so before a number is drawn that the host could take for a later one of its own.
 
-use model::{Digest, HostId};
+use model::{Digest, HostId, Power};
 use sha2::{Digest as _, Sha256};
 use store::Vm;
 use wire::host::{HostPlan, VmPlan};
@@ -25,6 +25,7 @@ impl Control {
         };
         let published = self.inner.bus.publish_plan(host, plan.encode()).await;
         published.map_err(Error::internal)?;
+        self.inner.meter.plan_published();
         tracing::debug!(host.id = %host, plan = plan.number, vms = plan.vms.len(), "plan published");
         Ok(())
     }
@@ -53,7 +54,11 @@ impl Control {
     }
 }
 
-fn entry(vm: Vm) -> VmPlan {
+/// What a disabled user owns is told to be off, without changing what is asked.
+fn entry(mut vm: Vm) -> VmPlan {
+    if vm.owner.disabled {
+        vm.asked.body.power = Power::Off;
+    }
     VmPlan {
         id: vm.asked.id,
         placement: vm.asked.placement,

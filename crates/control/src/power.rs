@@ -4,7 +4,7 @@ use model::{Phase, Power, Problem, Seen, Status};
 use store::Vm;
 
 use crate::ask::{not_on_its_way_out, wrong_status};
-use crate::{Caller, Control, Error, VmSelector, VmView};
+use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
 
 impl Control {
     /// Asks a VM to run. One that is off or failed gets another boot; one that runs or is on its way stays as it is.
@@ -12,7 +12,7 @@ impl Control {
     /// # Errors
     /// There is no such VM, or it is being removed, or its host has removed it.
     pub async fn vm_start(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
-        self.vm_ask(caller, selector, "start", start).await
+        self.vm_ask(caller, selector, Operation::VmStart, start).await
     }
 
     /// Asks a VM to be off. Disk, address and host key stay.
@@ -20,7 +20,7 @@ impl Control {
     /// # Errors
     /// There is no such VM, or it is being removed.
     pub async fn vm_stop(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
-        self.vm_ask(caller, selector, "stop", stop).await
+        self.vm_ask(caller, selector, Operation::VmStop, stop).await
     }
 }
 

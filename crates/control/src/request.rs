@@ -1,8 +1,11 @@
 //! What callers say: typed already, so that only meaning is checked here.
 
+use std::fmt;
+use std::str::FromStr;
+
 use model::{
-    ByteSize, Feature, HostId, HostName, ImageRef, Problem, ProblemCode, PublicKey, VmBody, VmId, VmName,
-    VmOptions,
+    ByteSize, Feature, HostId, HostName, ImageRef, NameError, PrincipalName, Problem, ProblemCode, PublicKey,
+    VmBody, VmId, VmName, VmOptions,
 };
 
 /// What a VM gets where nothing else is said.
@@ -35,8 +38,12 @@ pub struct CreateVm {
     pub memory: Option<ByteSize>,
     /// Writable disk; `None` is [`DEFAULT_DISK`].
     pub disk: Option<ByteSize>,
-    /// Who may sign in.
+    /// Who owns it; `None` is who asks.
+    pub owner: Option<PrincipalName>,
+    /// Who may sign in, besides its people.
     pub keys: Vec<PublicKey>,
+    /// Whether the keys of its owner's account open it.
+    pub account_keys: bool,
     /// What else may be chosen.
     pub options: VmOptions,
 }
@@ -44,7 +51,7 @@ pub struct CreateVm {
 /// What is asked of a VM from now on. What is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeVm {
-    /// Who may sign in, in the place of those before.
+    /// The keys of this VM alone, in the place of those before.
     pub keys: Option<Vec<PublicKey>>,
 }
 
@@ -156,8 +163,57 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
 pub enum VmSelector {
     /// By id.
     Id(VmId),
-    /// By name.
+    /// By name: the caller's own, or the one that the caller may use.
     Name(VmName),
+    /// By name and owner: `NAME.OWNER`.
+    Owned(VmName, PrincipalName),
+}
+
+impl fmt::Display for VmSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => name.fmt(f),
+            Self::Owned(name, owner) => write!(f, "{name}.{owner}"),
+        }
+    }
+}
+
+impl FromStr for VmSelector {
+    type Err = Problem;
+
+    /// An id is never a valid name, and a name holds no dot, so the text decides.
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        if let Ok(id) = text.parse::<VmId>() {
+            return Ok(Self::Id(id));
+        }
+        let parsed = match text.split_once('.') {
+            Some((name, owner)) => name
+                .parse()
+                .and_then(|name| Ok(Self::Owned(name, owner.parse()?))),
+            None => text.parse().map(Self::Name),
+        };
+        parsed.map_err(|_: NameError| no_selector("VM", text))
+    }
+}
+
+impl From<VmId> for VmSelector {
+    fn from(id: VmId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<VmName> for VmSelector {
+    fn from(name: VmName) -> Self {
+        Self::Name(name)
+    }
+}
+
+fn no_selector(what: &str, text: &str) -> Problem {
+    Problem::new(
+        ProblemCode::NotFound,
+        format!("there is no {what} {text:?}: that is neither an id nor a name"),
+    )
 }
 
 /// Which host is meant.
@@ -171,8 +227,8 @@ pub enum HostSelector {
 
 macro_rules! selectors {
     ($($name:ident, $id:ty, $label:ty, $what:literal;)*) => {$(
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
                     Self::Id(id) => id.fmt(f),
                     Self::Name(name) => name.fmt(f),
@@ -180,7 +236,7 @@ macro_rules! selectors {
             }
         }
 
-        impl std::str::FromStr for $name {
+        impl FromStr for $name {
             type Err = Problem;
 
             /// An id is never a valid name, so the text decides.
@@ -188,12 +244,7 @@ macro_rules! selectors {
                 if let Ok(id) = text.parse::<$id>() {
                     return Ok(Self::Id(id));
                 }
-                text.parse::<$label>().map(Self::Name).map_err(|_| {
-                    Problem::new(
-                        ProblemCode::NotFound,
-                        format!(concat!("there is no ", $what, " {:?}: that is neither an id nor a name"), text),
-                    )
-                })
+                text.parse::<$label>().map(Self::Name).map_err(|_| no_selector($what, text))
             }
         }
 
@@ -212,6 +263,5 @@ macro_rules! selectors {
 }
 
 selectors! {
-    VmSelector, VmId, VmName, "VM";
     HostSelector, HostId, HostName, "host";
 }

@@ -17,6 +17,7 @@ impl Control {
     /// Drives the reconcilers until `shutdown` is done or the bus is closed. It may be stopped at any moment: what
     /// was not committed did not happen, and what was not acknowledged comes again.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        let _running = self.inner.running.begin();
         tokio::select! {
             () = shutdown => {}
             () = self.take_reports() => {}
@@ -29,7 +30,10 @@ impl Control {
         let mut reports = self.inner.bus.reports();
         while let Ok(delivery) = reports.next().await {
             match HostReport::decode(delivery.bytes()) {
-                Ok(report) if report.host == delivery.host() => self.take_until_stored(&report).await,
+                Ok(report) if report.host == delivery.host() => {
+                    self.take_until_stored(&report).await;
+                    self.inner.meter.report_taken();
+                }
                 Ok(report) => {
                     tracing::error!(host.id = %delivery.host(), told = %report.host, "report of another host dropped");
                 }

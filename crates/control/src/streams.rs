@@ -7,7 +7,7 @@ use store::Vm;
 use wire::link::{LogRequest, StreamRequest};
 
 use crate::vm::vm_find;
-use crate::{Caller, Control, Error, VmSelector};
+use crate::{Caller, Control, Error, Operation, VmSelector};
 
 impl Control {
     /// Opens a byte stream to a VM: a program, files, its console. What the host or the guest cannot do is told by the
@@ -21,7 +21,8 @@ impl Control {
         selector: &VmSelector,
         request: StreamRequest,
     ) -> Result<Stream, Error> {
-        let vm = vm_find(&mut self.inner.store.read().await?, selector).await?;
+        let operation = operation(&request);
+        let vm = vm_find(&mut self.inner.store.read().await?, caller, selector, operation).await?;
         is_asked_to_run(&vm)?;
         let id = vm.asked.id;
         tracing::info!(vm.id = %id, token.id = %caller.token, what = kind(&request), "a stream is opened");
@@ -35,11 +36,17 @@ impl Control {
     /// There is no such VM, or its host is away.
     pub async fn vm_log(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         selector: &VmSelector,
         request: LogRequest,
     ) -> Result<LogReader, Error> {
-        let vm = vm_find(&mut self.inner.store.read().await?, selector).await?;
+        let vm = vm_find(
+            &mut self.inner.store.read().await?,
+            caller,
+            selector,
+            Operation::VmLogs,
+        )
+        .await?;
         let opened = self.inner.link.open_log(vm.host, vm.asked.id, request).await;
         Ok(opened.map_err(|error| away(&vm, error))?)
     }
@@ -58,6 +65,15 @@ fn is_asked_to_run(vm: &Vm) -> Result<(), Problem> {
             Problem::new(ProblemCode::WrongStatus, format!("VM {name}: it is stopped"))
                 .hint(format!("start it first: pwctl start {name}")),
         ),
+    }
+}
+
+const fn operation(request: &StreamRequest) -> Operation {
+    match request {
+        StreamRequest::Guest(wire::stream::Open::Exec(_)) => Operation::VmExecCreate,
+        StreamRequest::Guest(wire::stream::Open::ReadFiles { .. }) => Operation::VmFilesRead,
+        StreamRequest::Guest(wire::stream::Open::WriteFiles { .. }) => Operation::VmFilesWrite,
+        StreamRequest::Console { .. } => Operation::VmConsole,
     }
 }
 

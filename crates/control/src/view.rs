@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use model::{
-    Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, Reason, Seen, ServiceSeen,
-    Stage, Status, VmBody, VmId,
+    Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, PublicKey, Reason, Seen,
+    ServiceSeen, Stage, Status, VmBody, VmId,
 };
-use store::{Refused, Vm};
+use store::{Owner, Refused, Vm};
 
 /// A VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,12 @@ pub struct VmView {
     pub host: HostId,
     /// That host's name.
     pub host_name: HostName,
+    /// Who owns it.
+    pub owner: Owner,
+    /// The keys of this VM alone; what it accepts also holds those of its people.
+    pub own_keys: Vec<PublicKey>,
+    /// Whether the keys of its owner's account open it.
+    pub account_keys: bool,
     /// When it was created or adopted.
     pub created_at: Timestamp,
 }
@@ -42,6 +48,9 @@ impl VmView {
             stage,
             seen: vm.seen.filter(|seen| seen.placement == placement),
             asked: vm.asked,
+            owner: vm.owner,
+            own_keys: vm.own_keys,
+            account_keys: vm.account_keys,
             host: vm.host,
             host_name: vm.host_name,
             created_at: vm.created_at,

@@ -1,26 +1,40 @@
 //! Looking at VMs.
 
-use model::{Problem, ProblemCode};
+use model::{Problem, ProblemCode, Right, Role};
 use store::{Read, Vm};
 
-use crate::{Caller, Control, Error, VmSelector, VmView};
+use crate::rights::Need;
+use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
 
 impl Control {
-    /// All VMs, oldest first, those on their way out included.
+    /// The VMs that the caller may use, oldest first, those on their way out included.
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub async fn vm_list(&self, _caller: &Caller) -> Result<Vec<VmView>, Error> {
-        let vms = self.inner.store.read().await?.vm_list().await?;
-        Ok(vms.into_iter().map(|vm| self.view(vm)).collect())
+    pub async fn vm_list(&self, caller: &Caller) -> Result<Vec<VmView>, Error> {
+        caller.may_ask_for(Operation::VmList)?;
+        let mut read = self.inner.store.read().await?;
+        let mut visible = Vec::new();
+        for vm in read.vm_list().await? {
+            if right_of(&mut read, caller, &vm).await?.is_some() {
+                visible.push(self.view(vm));
+            }
+        }
+        Ok(visible)
     }
 
     /// One VM.
     ///
     /// # Errors
     /// There is none.
-    pub async fn vm_get(&self, _caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
-        let vm = vm_find(&mut self.inner.store.read().await?, selector).await?;
+    pub async fn vm_get(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
+        let vm = vm_find(
+            &mut self.inner.store.read().await?,
+            caller,
+            selector,
+            Operation::VmGet,
+        )
+        .await?;
         Ok(self.view(vm))
     }
 
@@ -30,15 +44,106 @@ impl Control {
     }
 }
 
-/// The VM that is meant, as the caller's transaction sees it.
-pub(crate) async fn vm_find(read: &mut Read, selector: &VmSelector) -> Result<Vm, Error> {
-    let found = match selector {
-        VmSelector::Id(id) => read.vm_fetch(*id).await?,
-        VmSelector::Name(name) => read.vm_fetch_by_name(name).await?,
+/// The VM that is meant, as the caller's transaction sees it, if the caller may do this to it. To somebody who may do
+/// nothing with a VM it does not exist.
+///
+/// A name means the caller's own VM; where there is none, the one of that name that the caller may use.
+pub(crate) async fn vm_find(
+    read: &mut Read,
+    caller: &Caller,
+    selector: &VmSelector,
+    operation: Operation,
+) -> Result<Vm, Error> {
+    caller.may_ask_for(operation)?;
+    let mut visible = Vec::new();
+    for vm in candidates(read, caller, selector).await? {
+        if let Some(right) = right_of(read, caller, &vm).await? {
+            visible.push((vm, right));
+        }
+    }
+    // Those on their way out are meant only where nothing else is.
+    if visible.iter().any(|(vm, _)| !vm.asked.remove) {
+        visible.retain(|(vm, _)| !vm.asked.remove);
+    } else {
+        visible.truncate(1);
+    }
+    let mut visible = visible.into_iter();
+    let Some((vm, right)) = visible.next() else {
+        return Err(not_found(selector).into());
     };
-    found.ok_or_else(|| {
-        Problem::new(ProblemCode::NotFound, format!("there is no VM {selector}"))
-            .hint("pwctl ls shows those there are")
-            .into()
+    let others: Vec<_> = visible.map(|(vm, _)| vm).collect();
+    if !others.is_empty() {
+        return Err(ambiguous(selector, &vm, &others).into());
+    }
+    match operation.need() {
+        Need::Vm(needed) if right < needed => Err(forbidden(&vm, needed).into()),
+        Need::Vm(_) | Need::SignedIn | Need::Account | Need::Team(_) | Need::Admin => Ok(vm),
+    }
+}
+
+async fn candidates(read: &mut Read, caller: &Caller, selector: &VmSelector) -> Result<Vec<Vm>, Error> {
+    Ok(match selector {
+        VmSelector::Id(id) => read.vm_fetch(*id).await?.into_iter().collect(),
+        VmSelector::Owned(name, owner) => match read.principal_fetch_by_name(owner).await? {
+            Some(owner) => read
+                .vm_fetch_by_name(owner.id(), name)
+                .await?
+                .into_iter()
+                .collect(),
+            None => Vec::new(),
+        },
+        VmSelector::Name(name) => {
+            let own = read.vm_fetch_by_name(caller.user.into(), name).await?;
+            match own.filter(|vm| !vm.asked.remove) {
+                Some(own) => vec![own],
+                None => read.vm_list_by_name(name).await?,
+            }
+        }
     })
+}
+
+/// The most that the caller may do with a VM.
+pub(crate) async fn right_of(read: &mut Read, caller: &Caller, vm: &Vm) -> Result<Option<Right>, Error> {
+    match caller.role {
+        Role::Admin => Ok(Some(Right::Own)),
+        Role::Member => Ok(read.right_fetch(vm.asked.id, caller.user).await?),
+    }
+}
+
+/// A VM's name with its owner's, which means the same to everybody.
+pub(crate) fn full_name(vm: &Vm) -> String {
+    format!("{}.{}", vm.asked.body.name, vm.owner.name)
+}
+
+fn not_found(selector: &VmSelector) -> Problem {
+    Problem::new(ProblemCode::NotFound, format!("there is no VM {selector}"))
+        .hint("pwctl ls shows those there are")
+}
+
+fn ambiguous(selector: &VmSelector, first: &Vm, others: &[Vm]) -> Problem {
+    let names: Vec<_> = std::iter::once(first).chain(others).map(full_name).collect();
+    Problem::new(
+        ProblemCode::AmbiguousName,
+        format!("{selector} may be any of {}", names.join(", ")),
+    )
+    .hint("give the name with its owner's, as listed, or the id")
+}
+
+fn forbidden(vm: &Vm, needed: Right) -> Problem {
+    let name = full_name(vm);
+    let (detail, hint) = match needed {
+        Right::Use => (
+            format!("you may not use {name}"),
+            "ask its owner to share it with you",
+        ),
+        Right::Manage => (
+            format!("you may use {name} and not manage it"),
+            "ask its owner for more: pwctl share VM USER --manage",
+        ),
+        Right::Own => (
+            format!("only the owner of {name} may do this to it"),
+            "ask the owner, or an admin",
+        ),
+    };
+    Problem::new(ProblemCode::Forbidden, detail).hint(hint)
 }

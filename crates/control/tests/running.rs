@@ -42,7 +42,10 @@ impl Cloud {
         };
         let control = Control::open(config).await.unwrap();
         let token = control.admin_token_ensure().await.unwrap().unwrap();
-        let caller = control.authenticate(token.reveal()).await.unwrap();
+        let caller = control
+            .authenticate(token.reveal(), control::Origin::default())
+            .await
+            .unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let runner = control.clone();
         let running = tokio::spawn(async move {
@@ -68,7 +71,9 @@ impl Cloud {
             cpus: None,
             memory: None,
             disk: None,
+            owner: None,
             keys: vec![KEY.parse().unwrap()],
+            account_keys: true,
             options: model::VmOptions::default(),
         };
         self.control.vm_create(&self.caller, request).await

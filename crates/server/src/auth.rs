@@ -1,11 +1,13 @@
 //! Who asks: a bearer token (RFC 6750) in the `Authorization` header.
 
 use axum::extract::FromRequestParts;
-use control::Caller;
+use control::{Caller, Origin};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::{Problem, ProblemCode};
 
+use crate::address::ClientAddress;
+use crate::envelope::RequestId;
 use crate::refusal::Refusal;
 use crate::router::App;
 
@@ -21,7 +23,7 @@ impl FromRequestParts<App> for Signed {
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
         let token = header.and_then(bearer).ok_or_else(no_token)?;
-        let caller = app.control.authenticate(token).await?;
+        let caller = app.control.authenticate(token, Origin::default()).await?;
         tracing::debug!(token.id = %caller.token, "caller is known");
         Ok(Self(caller))
     }

@@ -94,7 +94,9 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
         cpus: wish.cpus,
         memory: wish.memory_bytes.map(ByteSize::from_bytes),
         disk: wish.disk_bytes.map(ByteSize::from_bytes),
+        owner: None,
         keys: keys("/keys", &wish.keys)?,
+        account_keys: true,
         options: VmOptions {
             service: service_ask(wish.service.unwrap_or_default())?,
             user_cas: keys("/user_cas", &wish.user_cas)?,
@@ -146,7 +148,7 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         host_key: vm.host_keys().first().cloned(),
         host_keys: vm.host_keys().to_vec(),
         ssh: vm.ssh(),
-        keys: body.authorized_keys.iter().map(ToString::to_string).collect(),
+        keys: vm.own_keys.iter().map(ToString::to_string).collect(),
         user_cas: body.options.user_cas.iter().map(ToString::to_string).collect(),
         image_keys: body.options.image_keys,
         console: body.options.console,

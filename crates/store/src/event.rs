@@ -87,15 +87,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn event_insert(&mut self, event: &NewEvent) -> Result<u64, StoreError> {
-        let failed = StoreError::sql("write an event");
-        let drawn = sqlx::query(
-            "INSERT INTO counters (name, value) VALUES ('event', 1) \
-             ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
-        )
-        .fetch_one(self.connection())
-        .await
-        .map_err(&failed)?;
-        let sequence = row::number(&drawn, "value")?;
+        let sequence = self.counter_draw("event").await?;
         sqlx::query(
             "INSERT INTO events (sequence, at, type, vm, generation, data) VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -107,7 +99,7 @@ impl Write {
         .bind(&event.data)
         .execute(self.connection())
         .await
-        .map_err(&failed)?;
+        .map_err(StoreError::sql("write an event"))?;
         Ok(sequence)
     }
 }

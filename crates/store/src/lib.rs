@@ -20,24 +20,37 @@
 //! - One program per database: a second one is refused at the door.
 //! - An event's number rises in the order of commits: the counter's row is held from the draw to the commit.
 
+mod audit;
 mod error;
 mod event;
+mod examine;
 mod found;
 mod host;
+mod member;
 mod meta;
 mod migrate;
 mod open;
+mod principal;
+mod probe;
 mod row;
 mod seen;
 mod session;
+mod share;
+mod ssh_key;
 mod token;
 mod vm;
 
+pub use audit::NewAuditEntry;
 pub use error::StoreError;
 pub use event::{NewEvent, StoredEvent};
+pub use examine::{Examined, examine};
 pub use found::Found;
 pub use host::{Host, Refused};
+pub use member::Member;
 pub use open::Store;
+pub use principal::{Principal, Team, User};
 pub use session::{Read, Write};
+pub use share::Share;
+pub use ssh_key::SshKey;
 pub use token::Token;
-pub use vm::Vm;
+pub use vm::{NewVm, Owner, Vm};

@@ -31,4 +31,21 @@ impl Write {
             .map_err(StoreError::sql("keep the installation's id"))?;
         Ok(())
     }
+
+    /// Draws the next number of a counter, from 1. Its row stays locked until the commit, so numbers rise in the order
+    /// of commits.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub(crate) async fn counter_draw(&mut self, name: &'static str) -> Result<u64, StoreError> {
+        let drawn = sqlx::query(
+            "INSERT INTO counters (name, value) VALUES ($1, 1) \
+             ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
+        )
+        .bind(name)
+        .fetch_one(self.connection())
+        .await
+        .map_err(StoreError::sql("draw the next number"))?;
+        row::number(&drawn, "value")
+    }
 }

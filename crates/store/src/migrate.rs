@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqliteExecutor, SqlitePool};
 
 use crate::StoreError;
 
@@ -27,6 +27,10 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-registry-secrets",
         sql: include_str!("migrations/2026-11-22-registry-secrets.sql"),
     },
+    Migration {
+        name: "2026-11-22-people",
+        sql: include_str!("migrations/2026-11-22-people.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =
@@ -37,8 +41,7 @@ pub(crate) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result
     let list = sqlx::query(CREATE_LIST).execute(writer).await;
     list.map_err(StoreError::sql("make the list of schema changes"))?;
     let applied = applied(writer).await?;
-    let known = |name: &String| HISTORY.iter().any(|migration| migration.name == name);
-    if let Some(unknown) = applied.iter().rev().find(|name| !known(name)) {
+    if let Some(unknown) = unknown(&applied) {
         return Err(StoreError::Newer {
             path: path.to_owned(),
             migration: unknown.clone(),
@@ -52,10 +55,23 @@ pub(crate) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result
     Ok(())
 }
 
-async fn applied(writer: &SqlitePool) -> Result<Vec<String>, StoreError> {
+/// The newest of these changes that this program does not know.
+pub(crate) fn unknown(applied: &[String]) -> Option<&String> {
+    let known = |name: &String| HISTORY.iter().any(|migration| migration.name == name);
+    applied.iter().rev().find(|name| !known(name))
+}
+
+/// How many changes are not among these.
+pub(crate) fn missing(applied: &[String]) -> usize {
+    let lacks = |migration: &&Migration| applied.iter().all(|name| name != migration.name);
+    HISTORY.iter().filter(lacks).count()
+}
+
+/// The changes that a database has, oldest first.
+pub(crate) async fn applied<'c>(executor: impl SqliteExecutor<'c>) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("read the list of schema changes");
     let rows = sqlx::query("SELECT name FROM schema_changes ORDER BY position")
-        .fetch_all(writer)
+        .fetch_all(executor)
         .await
         .map_err(&failed)?;
     rows.iter()

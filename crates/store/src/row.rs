@@ -48,6 +48,12 @@ pub(crate) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, S
     Timestamp::from_millisecond(millisecond).map_err(damaged(column))
 }
 
+pub(crate) fn time_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let millisecond: Option<i64> = row.try_get(column).map_err(damaged(column))?;
+    let time = millisecond.map(Timestamp::from_millisecond).transpose();
+    time.map_err(damaged(column))
+}
+
 pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
 where
     T: FromStr<Err: Display>,

@@ -1,7 +1,9 @@
 //! API tokens. Only their digest is kept, so the database gives nobody a way in.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use model::{Digest, TokenId};
+use model::{Digest, Scope, TokenId, UserId};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{Read, StoreError, Write, row};
@@ -11,12 +13,20 @@ use crate::{Read, StoreError, Write, row};
 pub struct Token {
     /// Its public half.
     pub id: TokenId,
+    /// Whose it is.
+    pub user: UserId,
     /// What it is for, in a word.
     pub name: String,
     /// The SHA-256 of its text.
     pub digest: Digest,
+    /// What it is good for.
+    pub scopes: BTreeSet<Scope>,
     /// When it was given out.
     pub created_at: Timestamp,
+    /// From when on it is good for nothing.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to the minute.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl Read {
@@ -33,16 +43,16 @@ impl Read {
         found.as_ref().map(token).transpose()
     }
 
-    /// The tokens of a name, oldest first.
+    /// A user's tokens, oldest first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn token_list_by_name(&mut self, name: &str) -> Result<Vec<Token>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tokens WHERE name = $1 ORDER BY created_at, id")
-            .bind(name.to_owned())
+    pub async fn token_list_of_user(&mut self, user: UserId) -> Result<Vec<Token>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM tokens WHERE user_id = $1 ORDER BY created_at, id")
+            .bind(user.to_string())
             .fetch_all(self.connection())
             .await
-            .map_err(StoreError::sql("read the tokens of a name"))?;
+            .map_err(StoreError::sql("read the tokens of a user"))?;
         rows.iter().map(token).collect()
     }
 }
@@ -53,14 +63,20 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn token_insert(&mut self, token: &Token) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO tokens (id, name, digest, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(token.id.to_string())
-            .bind(&token.name)
-            .bind(token.digest.to_string())
-            .bind(token.created_at.as_millisecond())
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("keep a token"))?;
+        sqlx::query(
+            "INSERT INTO tokens (id, user_id, name, digest, scopes, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(token.id.to_string())
+        .bind(token.user.to_string())
+        .bind(&token.name)
+        .bind(token.digest.to_string())
+        .bind(row::keep_document("scopes", &token.scopes)?)
+        .bind(token.created_at.as_millisecond())
+        .bind(token.expires_at.map(Timestamp::as_millisecond))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::sql("keep a token"))?;
         Ok(())
     }
 
@@ -81,8 +97,12 @@ impl Write {
 fn token(row: &SqliteRow) -> Result<Token, StoreError> {
     Ok(Token {
         id: row::parsed(row, "id")?,
+        user: row::parsed(row, "user_id")?,
         name: row::text(row, "name")?,
         digest: row::parsed(row, "digest")?,
+        scopes: row::document(row, "scopes")?,
         created_at: row::time(row, "created_at")?,
+        expires_at: row::time_or_none(row, "expires_at")?,
+        last_used_at: row::time_or_none(row, "last_used_at")?,
     })
 }

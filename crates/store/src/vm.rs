@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use model::{Asked, ByteSize, Capacity, HostId, HostName, Power, Seen, VmBody, VmId, VmName};
+use model::{
+    Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, Seen, VmBody,
+    VmId, VmName,
+};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{Read, StoreError, Write, row};
@@ -13,6 +16,12 @@ use crate::{Read, StoreError, Write, row};
 pub struct Vm {
     /// What was asked of it.
     pub asked: Asked,
+    /// Who owns it.
+    pub owner: Owner,
+    /// The keys of this VM alone. Those it accepts, in what was asked, are these and the keys of its people.
+    pub own_keys: Vec<PublicKey>,
+    /// Whether the keys of its owner's account open it.
+    pub account_keys: bool,
     /// The host it is placed on.
     pub host: HostId,
     /// When it was created or adopted.
@@ -25,11 +34,41 @@ pub struct Vm {
     pub host_silent: bool,
 }
 
+/// Who owns a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The user or team.
+    pub id: PrincipalId,
+    /// Its name.
+    pub name: PrincipalName,
+    /// Whether it is a user who was disabled; then what it owns does not run.
+    pub disabled: bool,
+}
+
+/// A VM to be kept.
+#[derive(Debug, Clone)]
+pub struct NewVm<'a> {
+    /// What is asked of it.
+    pub asked: &'a Asked,
+    /// Who owns it.
+    pub owner: PrincipalId,
+    /// The keys of this VM alone.
+    pub own_keys: &'a [PublicKey],
+    /// Whether the keys of its owner's account open it.
+    pub account_keys: bool,
+    /// The host it is placed on.
+    pub host: HostId,
+    /// When it was created or adopted.
+    pub created_at: Timestamp,
+}
+
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT vms.*, seen.seen AS seen, hosts.name AS host_name, hosts.silent AS host_silent FROM vms ",
-            "JOIN hosts ON hosts.id = vms.host LEFT JOIN seen ON seen.vm = vms.id ",
+            "SELECT vms.*, seen.seen AS seen, hosts.name AS host_name, hosts.silent AS host_silent, ",
+            "owners.name AS owner_name, owners.disabled AS owner_disabled FROM vms ",
+            "JOIN hosts ON hosts.id = vms.host JOIN principals AS owners ON owners.id = vms.owner ",
+            "LEFT JOIN seen ON seen.vm = vms.id ",
             $tail
         )
     };
@@ -49,19 +88,40 @@ impl Read {
         found.as_ref().map(vm).transpose()
     }
 
-    /// The VM that has a name: the one that is not being removed, else the newest that is.
+    /// The VM that somebody calls by a name: the one that is not being removed, else the newest that is.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn vm_fetch_by_name(&mut self, name: &VmName) -> Result<Option<Vm>, StoreError> {
-        const SQL: &str =
-            select!("WHERE vms.name = $1 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT 1");
+    pub async fn vm_fetch_by_name(
+        &mut self,
+        owner: PrincipalId,
+        name: &VmName,
+    ) -> Result<Option<Vm>, StoreError> {
+        const SQL: &str = select!(
+            "WHERE vms.owner = $1 AND vms.name = $2 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT 1"
+        );
         let found = sqlx::query(SQL)
+            .bind(owner.to_string())
             .bind(name.as_str())
             .fetch_optional(self.connection())
             .await
             .map_err(StoreError::sql("read a VM by its name"))?;
         found.as_ref().map(vm).transpose()
+    }
+
+    /// Every VM that has a name, whoever owns it: those on their way out last.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_list_by_name(&mut self, name: &VmName) -> Result<Vec<Vm>, StoreError> {
+        const SQL: &str =
+            select!("WHERE vms.name = $1 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC");
+        let rows = sqlx::query(SQL)
+            .bind(name.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the VMs of a name"))?;
+        rows.iter().map(vm).collect()
     }
 
     /// All VMs, oldest first.
@@ -110,21 +170,48 @@ impl Write {
     ///
     /// # Errors
     /// The name or id is taken, the host is unknown, or the database refuses.
-    pub async fn vm_insert(
-        &mut self,
-        asked: &Asked,
-        host: HostId,
-        created_at: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn vm_insert(&mut self, new: &NewVm<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
-             disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, id, host, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
-        bind_asked(sqlx::query(SQL), asked)?
-            .bind(host.to_string())
-            .bind(created_at.as_millisecond())
+             disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, barred, idle_after, id, \
+             owner, own_keys, account_keys, host, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+             $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+        bind_asked(sqlx::query(SQL), new.asked)?
+            .bind(new.owner.to_string())
+            .bind(row::keep_document("own_keys", &new.own_keys)?)
+            .bind(i64::from(new.account_keys))
+            .bind(new.host.to_string())
+            .bind(new.created_at.as_millisecond())
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("keep a new VM"))?;
+        Ok(())
+    }
+
+    /// Gives a VM to somebody.
+    ///
+    /// # Errors
+    /// The new owner has a VM of that name, or the database refuses.
+    pub async fn vm_owner_update(&mut self, id: VmId, owner: PrincipalId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE vms SET owner = $1 WHERE id = $2")
+            .bind(owner.to_string())
+            .bind(id.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("give a VM to somebody"))?;
+        Ok(())
+    }
+
+    /// Changes the keys of a VM alone.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn vm_own_keys_update(&mut self, id: VmId, keys: &[PublicKey]) -> Result<(), StoreError> {
+        sqlx::query("UPDATE vms SET own_keys = $1 WHERE id = $2")
+            .bind(row::keep_document("own_keys", &keys)?)
+            .bind(id.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("change the keys of a VM"))?;
         Ok(())
     }
 
@@ -135,7 +222,8 @@ impl Write {
     pub async fn vm_asked_update(&mut self, asked: &Asked) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
              cpus = $6, memory_bytes = $7, disk_bytes = $8, power = $9, boot = $10, rootfs = $11, \
-             authorized_keys = $12, needs = $13, options = $14, registry_secret = $15 WHERE id = $16";
+             authorized_keys = $12, needs = $13, options = $14, registry_secret = $15, barred = $16, idle_after = $17 \
+             WHERE id = $18";
         bind_asked(sqlx::query(SQL), asked)?
             .execute(self.connection())
             .await
@@ -159,7 +247,7 @@ impl Write {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
-/// Binds `$1` to `$16`: everything asked, then the id.
+/// Binds `$1` to `$18`: everything asked, then the id.
 fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreError> {
     let body = &asked.body;
     Ok(query
@@ -182,12 +270,25 @@ fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreErr
                 .map(|secret| row::keep_document("registry_secret", &secret))
                 .transpose()?,
         )
+        .bind(row::keep_document("barred", &body.barred)?)
+        .bind(
+            body.idle_after
+                .map(|seconds| row::keep("idle_after", seconds))
+                .transpose()?,
+        )
         .bind(asked.id.to_string()))
 }
 
 fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
     Ok(Vm {
         asked: asked(row)?,
+        owner: Owner {
+            id: row::parsed(row, "owner")?,
+            name: row::parsed(row, "owner_name")?,
+            disabled: row::flag(row, "owner_disabled")?,
+        },
+        own_keys: row::document(row, "own_keys")?,
+        account_keys: row::flag(row, "account_keys")?,
         host: row::parsed(row, "host")?,
         created_at: row::time(row, "created_at")?,
         seen: row::document_or_none(row, "seen")?,
@@ -209,8 +310,8 @@ fn asked(row: &SqliteRow) -> Result<Asked, StoreError> {
         authorized_keys: row::document(row, "authorized_keys")?,
         needs: row::document(row, "needs")?,
         options: row::document(row, "options")?,
-        barred: [].into(),
-        idle_after: None,
+        barred: row::document(row, "barred")?,
+        idle_after: row::number_or_none(row, "idle_after")?,
         registry_secret: row::document_or_none(row, "registry_secret")?,
     };
     Ok(Asked {

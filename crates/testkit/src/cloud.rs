@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Fault, SimHost};
+use crate::{Fault, SimHost, Size};
 
 /// A control plane with its hosts.
 pub struct Cloud {
@@ -45,11 +45,7 @@ impl Cloud {
     /// # Errors
     /// Something cannot start.
     pub async fn start(hosts: usize) -> Result<Self, Fault> {
-        let needs = Needs {
-            tap: true,
-            ..Needs::default()
-        };
-        Self::start_needing(needs, hosts).await
+        Self::start_sized(Size::default(), hosts).await
     }
 
     /// The same with hosts whose machines need this.
@@ -57,6 +53,18 @@ impl Cloud {
     /// # Errors
     /// Something cannot start.
     pub async fn start_needing(needs: Needs, hosts: usize) -> Result<Self, Fault> {
+        let size = Size {
+            needs,
+            ..Size::default()
+        };
+        Self::start_sized(size, hosts).await
+    }
+
+    /// The same with hosts of this size.
+    ///
+    /// # Errors
+    /// Something cannot start.
+    pub async fn start_sized(size: Size, hosts: usize) -> Result<Self, Fault> {
         let bus = Bus::in_process();
         let mut cloud = Self {
             hosts: Vec::new(),
@@ -68,7 +76,7 @@ impl Cloud {
         cloud.begin().await?;
         for index in 0..hosts {
             let (name, link) = (format!("host-{index}"), cloud.link.clone());
-            let host = SimHost::start(&name, needs, bus.clone(), link).await?;
+            let host = SimHost::start(&name, size, bus.clone(), link).await?;
             cloud.hosts.push(host);
         }
         let client = cloud.client()?.clone();
@@ -94,7 +102,9 @@ impl Cloud {
         };
         let control = Control::open(config).await?;
         let token = control.admin_token_renew().await?;
-        let admin = control.authenticate(token.reveal()).await?;
+        let admin = control
+            .authenticate(token.reveal(), control::Origin::default())
+            .await?;
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let client = Client::new(ClientConfig {
             url: format!("http://{}", listener.local_addr()?),

@@ -18,6 +18,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Fault, SimGuests};
 
+/// What a host's machines need, and how much room there is for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// What is made for each machine before it starts.
+    pub needs: Needs,
+    /// What the host gives away.
+    pub capacity: Capacity,
+}
+
+impl Default for Size {
+    /// Machines that need a TAP and nothing else, so no image is ever looked for, and room for some dozens of them.
+    fn default() -> Self {
+        let needs = Needs {
+            tap: true,
+            ..Needs::default()
+        };
+        let capacity = Capacity {
+            cpus: 64,
+            memory_bytes: 64 << 30,
+            disk_bytes: 1 << 40,
+        };
+        Self { needs, capacity }
+    }
+}
+
 /// One host: a real orchestrator over simulated machines. Its memory outlives [`SimHost::end`].
 pub struct SimHost {
     /// Its machines; orders to hang and fail go here.
@@ -30,13 +55,15 @@ pub struct SimHost {
     state: TempDir,
     bus: Bus,
     link: Link,
+    capacity: Capacity,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     id: Option<HostId>,
 }
 
 impl SimHost {
     /// A host that remembers nothing yet, started.
-    pub(crate) async fn start(name: &str, needs: Needs, bus: Bus, link: Link) -> Result<Self, Fault> {
+    pub(crate) async fn start(name: &str, size: Size, bus: Bus, link: Link) -> Result<Self, Fault> {
+        let Size { needs, capacity } = size;
         let (machines, guests) = (Sim::new().with_needs(needs), SimGuests::default());
         let sim = machines.clone().with_guest(guests.speak(machines));
         let mut host = Self {
@@ -47,6 +74,7 @@ impl SimHost {
             state: tempfile::tempdir()?,
             bus,
             link,
+            capacity,
             running: None,
             id: None,
         };
@@ -72,11 +100,7 @@ impl SimHost {
                 subnet: Subnet::DEFAULT,
                 ..network
             },
-            capacity: Capacity {
-                cpus: 64,
-                memory_bytes: 64 << 30,
-                disk_bytes: 1 << 40,
-            },
+            capacity: self.capacity,
             boot_deadline: Duration::from_secs(20),
             boots: BootLimits {
                 at_once: 64,

@@ -19,7 +19,7 @@ mod until;
 pub use cloud::Cloud;
 pub use driver::sim::Step;
 pub use guest::SimGuests;
-pub use host::SimHost;
+pub use host::{SimHost, Size};
 pub use until::until;
 
 /// Whatever can go wrong while a test's cloud is set up; a test has nothing better to do than to fail with it.

@@ -99,7 +99,6 @@ impl FakeHost {
                     boot: 0,
                     boots: 0,
                     powered_off: false,
-                    idle: model::Idle::Active,
                 });
                 if entry.generation > held.accepted {
                     held.accepted = entry.generation;

@@ -42,7 +42,10 @@ impl World {
         let clock = Arc::new(StoppedClock(Mutex::new("2026-11-22T12:00:00Z".parse().unwrap())));
         let control = open(directory.path().join("pitwall.db"), clock.clone()).await;
         let token = control.admin_token_ensure().await.unwrap().unwrap();
-        let caller = control.authenticate(token.reveal()).await.unwrap();
+        let caller = control
+            .authenticate(token.reveal(), crate::Origin::default())
+            .await
+            .unwrap();
         Self {
             directory,
             clock,
@@ -144,7 +147,9 @@ pub(super) fn request(name: &str) -> CreateVm {
         cpus: None,
         memory: None,
         disk: None,
+        owner: None,
         keys: vec![KEY.parse().unwrap()],
+        account_keys: true,
         options: model::VmOptions::default(),
     }
 }

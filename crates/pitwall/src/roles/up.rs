@@ -86,7 +86,9 @@ async fn until_heard(
 /// database from a backup) a new one takes the place of every older one. Gives who comes with it.
 async fn admin_token(control: &Control, path: &Path) -> Result<Caller, RoleError> {
     if let Ok(text) = fs::read_to_string(path)
-        && let Ok(admin) = control.authenticate(text.trim()).await
+        && let Ok(admin) = control
+            .authenticate(text.trim(), control::Origin::default())
+            .await
     {
         return Ok(admin);
     }
@@ -110,5 +112,7 @@ async fn admin_token(control: &Control, path: &Path) -> Result<Caller, RoleError
         path: path.to_owned(),
         source,
     })?;
-    Ok(control.authenticate(token.reveal()).await?)
+    Ok(control
+        .authenticate(token.reveal(), control::Origin::default())
+        .await?)
 }

@@ -20,7 +20,9 @@ pub(crate) async fn create_with(cloud: &Cloud, name: &str, options: VmOptions) -
         cpus: None,
         memory: None,
         disk: None,
+        owner: None,
         keys: vec![crate::support::KEY.parse().unwrap()],
+        account_keys: true,
         options,
     };
     control.vm_create(admin, request).await.unwrap();

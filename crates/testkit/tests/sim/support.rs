@@ -14,7 +14,9 @@ pub(crate) fn wish(name: &str) -> CreateVm {
     CreateVm {
         name: name.to_owned(),
         image: "debian:12".to_owned(),
+        owner: None,
         keys: vec![KEY.to_owned()],
+        account_keys: true,
         ..CreateVm::default()
     }
 }
