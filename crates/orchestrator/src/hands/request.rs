@@ -74,6 +74,11 @@ pub enum Request {
     SetForwarding(bool),
     /// What other tools do to forwarded packets. Answered with [`Reply::Drops`].
     ReadDrops,
+    /// Whether nothing is left to do of [`Request::AdmitBridge`]. Answered with [`Reply::Flag`].
+    ReadAdmitted {
+        /// The bridge.
+        bridge: String,
+    },
     /// That every tool that drops forwarded packets lets those of the bridge pass. Answered with [`Reply::Flag`]: whether
     /// something had to be added.
     AdmitBridge {

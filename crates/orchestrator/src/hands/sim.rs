@@ -24,6 +24,7 @@ struct Host {
     admitted: Option<String>,
     performed: usize,
     fail_at: Option<usize>,
+    hang_at: Option<usize>,
     rulesets: Vec<String>,
 }
 
@@ -39,6 +40,11 @@ impl SimHands {
     /// From now on, the request with this number (0 is the next) fails, once.
     pub fn fail_at(&self, request: usize) {
         self.with(|host| host.fail_at = Some(host.performed + request));
+    }
+
+    /// From now on, the request with this number (0 is the next) never ends, once. For who is killed meanwhile.
+    pub fn hang_at(&self, request: usize) {
+        self.with(|host| host.hang_at = Some(host.performed + request));
     }
 
     /// How many requests were made so far.
@@ -98,6 +104,11 @@ impl SimHands {
 #[async_trait::async_trait]
 impl Hands for SimHands {
     async fn perform(&self, request: Request) -> Result<Reply, HandsError> {
+        let hangs = self.with(|host| host.hang_at.take_if(|number| *number == host.performed).is_some());
+        if hangs {
+            self.with(|host| host.performed += 1);
+            std::future::pending::<()>().await;
+        }
         self.with(|host| {
             let number = host.performed;
             host.performed += 1;
@@ -118,6 +129,11 @@ impl Host {
             Request::ReadTables { tables } => return Ok(Reply::Text(self.listing(&tables))),
             Request::ReadForwarding => return Ok(Reply::Flag(self.forwarding)),
             Request::ReadDrops => return Ok(Reply::Drops(self.drops.clone())),
+            Request::ReadAdmitted { .. } => {
+                return Ok(Reply::Flag(
+                    self.drops.mendable.is_empty() || self.admitted.is_some(),
+                ));
+            }
             Request::AdmitBridge { bridge } => {
                 let missing = !self.drops.mendable.is_empty() && self.admitted.is_none();
                 if missing {

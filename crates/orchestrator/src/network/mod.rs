@@ -27,6 +27,7 @@ mod error;
 mod resolvers;
 mod routes;
 mod ruleset;
+mod survey;
 mod taps;
 mod teardown;
 mod tend;
@@ -43,6 +44,7 @@ pub use config::NetworkConfig;
 pub use error::NetworkError;
 pub use resolvers::find as resolvers;
 pub use ruleset::{Ruleset, Sender};
+pub use survey::Survey;
 
 /// The network, set up.
 pub struct Network {

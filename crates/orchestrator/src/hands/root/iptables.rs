@@ -127,6 +127,19 @@ pub(super) async fn drops() -> Result<Drops, HandsError> {
     Ok(drops)
 }
 
+/// Whether each such chain has the pair.
+pub(super) async fn admitted(bridge: &str) -> Result<bool, HandsError> {
+    let chains = nft::chains().await?;
+    for world in World::BOTH {
+        let rules = world.rules(&chains).await?.unwrap_or_default();
+        let lacks = |chain| pair(bridge).iter().any(|rule| count(&rules, chain, rule) == 0);
+        if chain_to_open(&rules).is_some_and(lacks) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Sees to it that each such chain begins with the pair, once. True if something was missing.
 pub(super) async fn admit(bridge: &str) -> Result<bool, HandsError> {
     let chains = nft::chains().await?;

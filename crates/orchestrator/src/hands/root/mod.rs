@@ -25,6 +25,7 @@ impl Hands for RootHands {
             Request::ReadTables { tables } => return Ok(Reply::Text(nft::read(&tables).await?)),
             Request::ReadForwarding => return Ok(Reply::Flag(setting::forwarding()?)),
             Request::ReadDrops => return Ok(Reply::Drops(iptables::drops().await?)),
+            Request::ReadAdmitted { bridge } => return Ok(Reply::Flag(iptables::admitted(&bridge).await?)),
             Request::AdmitBridge { bridge } => return Ok(Reply::Flag(iptables::admit(&bridge).await?)),
             Request::EnsureBridge { name, gateway, bits } => {
                 links::ensure_bridge(&name, gateway, bits).await?
