@@ -32,7 +32,7 @@ mod problem;
 pub mod service;
 pub mod vms;
 
-pub use client::{Client, ClientConfig, ClientError};
+pub use client::{Client, ClientConfig, ClientError, is_this_machine};
 pub use console::ConsoleQuery;
 pub use endpoint::{
     Access, Answer, Content, Endpoint, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE, Query,

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod follow;
 mod lines;
+mod login;
 mod stream;
 
 use std::net::IpAddr;
@@ -62,6 +63,16 @@ impl Client {
         if config.token.is_some() && base.scheme() == "http" && !is_local {
             return Err(ClientError::TokenInTheClear { url: config.url });
         }
+        Self::new_in_the_clear(config)
+    }
+
+    /// A client whose token may be read by everybody on the way, where its user has said that this is meant.
+    ///
+    /// # Errors
+    /// When the address is none, or when TLS cannot be set up.
+    pub fn new_in_the_clear(config: ClientConfig) -> Result<Self, ClientError> {
+        let base = parse_base(&config.url)?;
+        let is_local = is_loopback(&base);
         let token = config.token.map(bearer).transpose()?;
         let http = build(http_client(&base, &config.user_agent, is_local))?;
         Ok(Self {
@@ -184,6 +195,11 @@ fn parse_base(text: &str) -> Result<Url, ClientError> {
     }
 }
 
+/// Whether the address of a server is this machine's own.
+pub fn is_this_machine(url: &str) -> bool {
+    parse_base(url).is_ok_and(|url| is_loopback(&url))
+}
+
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host
@@ -253,6 +269,12 @@ mod tests {
                 "{url}"
             );
             assert!(client(url, None).is_ok(), "{url}");
+            let meant = ClientConfig {
+                url: url.to_owned(),
+                token: Some("t".to_owned()),
+                user_agent: "test".to_owned(),
+            };
+            assert!(Client::new_in_the_clear(meant).is_ok(), "{url}");
         }
     }
 
