@@ -1,7 +1,7 @@
 //! The console that a VM's kernel writes: `/v1/vms/{vm}/console`, as a WebSocket.
 
 use http::Method;
-use model::ProblemCode;
+use model::{ProblemCode, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Query, QueryKind};
@@ -22,7 +22,7 @@ pub const CONSOLE: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/console",
     operation_id: "vm_console",
     summary: "Open a VM's console, as a WebSocket (docs/streams.md)",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmUse),
     query: &[Query {
         name: "read_only",
         description: "Look only: what is typed is dropped; false where left out",

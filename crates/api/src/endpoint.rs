@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use model::ProblemCode;
+use model::{ProblemCode, Scope};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
@@ -38,8 +38,8 @@ pub struct Endpoint {
 pub enum Access {
     /// Everybody.
     Open,
-    /// Who shows a bearer token (RFC 6750) that is known.
-    Token,
+    /// Who shows a bearer token (RFC 6750) that is good for this.
+    Scope(Scope),
 }
 
 /// A parameter in the query of a request.

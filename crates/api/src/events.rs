@@ -4,7 +4,7 @@
 //! Progress has no id, is never stored and may be missed.
 
 use http::Method;
-use model::{ProblemCode, VmId};
+use model::{ProblemCode, Scope, VmId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,7 +46,7 @@ pub const VM_EVENTS: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/events",
     operation_id: "vm_events",
     summary: "Follow what happens to a VM, from its first event or from after `Last-Event-ID`",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmRead),
     query: &[],
     request: None,
     answers: &[Answer {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use model::{ExecId, ProblemCode};
+use model::{ExecId, ProblemCode, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -73,7 +73,7 @@ pub const CREATE: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/exec",
     operation_id: "vm_exec_create",
     summary: "Ask for a program in a VM; it starts when its caller attaches",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmUse),
     query: &[],
     request: Some(Content::Json(Shape::of::<CreateExec>())),
     answers: &[Answer {
@@ -90,7 +90,7 @@ pub const ATTACH: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/exec/{exec}",
     operation_id: "vm_exec_attach",
     summary: "Start a program that was asked for, as a WebSocket (docs/streams.md)",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmUse),
     query: &[],
     request: None,
     answers: &[Answer {

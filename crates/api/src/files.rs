@@ -1,7 +1,7 @@
 //! Files of a VM: `/v1/vms/{vm}/files`, as tar archives (POSIX pax, ustar or GNU).
 
 use http::Method;
-use model::ProblemCode;
+use model::{ProblemCode, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Query, QueryKind};
@@ -32,7 +32,7 @@ pub const READ: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/files",
     operation_id: "vm_files_read",
     summary: "Read a file or folder of a VM, as a tar archive",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmUse),
     query: &[Query {
         name: "path",
         description: "What to read, an absolute path; its last part is the name in the archive",
@@ -54,7 +54,7 @@ pub const WRITE: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/files",
     operation_id: "vm_files_write",
     summary: "Unpack a tar archive in a folder of a VM",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmUse),
     query: &[Query {
         name: "path",
         description: "The folder to unpack in, an absolute path; it must exist",

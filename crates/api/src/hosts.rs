@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::Method;
-use model::{HostId, ProblemCode, VmId};
+use model::{HostId, ProblemCode, Scope, VmId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -113,7 +113,7 @@ pub const LIST: Endpoint = Endpoint {
     path: "/v1/hosts",
     operation_id: "host_list",
     summary: "List hosts",
-    access: Access::Token,
+    access: Access::Scope(Scope::Admin),
     query: &[],
     request: None,
     answers: &[Answer {
@@ -130,7 +130,7 @@ pub const FOUND: Endpoint = Endpoint {
     path: "/v1/hosts/{host}/found",
     operation_id: "host_found_list",
     summary: "List the VMs a host holds that nobody here asked for",
-    access: Access::Token,
+    access: Access::Scope(Scope::Admin),
     query: &[],
     request: None,
     answers: &[Answer {
@@ -147,7 +147,7 @@ pub const ADOPT: Endpoint = Endpoint {
     path: "/v1/hosts/{host}/found/{vm}/adopt",
     operation_id: "host_found_adopt",
     summary: "Take a found VM over, as it runs",
-    access: Access::Token,
+    access: Access::Scope(Scope::Admin),
     query: &[],
     request: Some(Content::Json(Shape::of::<Adopt>())),
     answers: &[Answer {
@@ -168,7 +168,7 @@ pub const FOUND_DELETE: Endpoint = Endpoint {
     path: "/v1/hosts/{host}/found/{vm}",
     operation_id: "host_found_delete",
     summary: "Remove a found VM from its host, disk and all",
-    access: Access::Token,
+    access: Access::Scope(Scope::Admin),
     query: &[],
     request: None,
     answers: &[Answer {

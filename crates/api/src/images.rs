@@ -1,6 +1,7 @@
 //! Images that hosts hold: `/v1/images`.
 
 use http::Method;
+use model::Scope;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,7 +37,7 @@ pub const LIST: Endpoint = Endpoint {
     path: "/v1/images",
     operation_id: "image_list",
     summary: "List the images that hosts hold",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmRead),
     query: &[],
     request: None,
     answers: &[Answer {

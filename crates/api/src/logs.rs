@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use http::Method;
-use model::ProblemCode;
+use model::{ProblemCode, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -88,7 +88,7 @@ pub const LOGS: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/logs",
     operation_id: "vm_logs",
     summary: "Read what a VM's service printed, whether the VM runs or not",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmRead),
     query: &[
         Query {
             name: "follow",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use model::ProblemCode;
+use model::{ProblemCode, Scope};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
@@ -113,7 +113,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
     }
     let security = match endpoint.access {
         Access::Open => SecurityRequirement::default(),
-        Access::Token => SecurityRequirement::new(SCHEME, Vec::<String>::new()),
+        Access::Scope(scope) => SecurityRequirement::new(SCHEME, [scope.as_str()]),
     };
     operation.security(security).build()
 }
@@ -163,8 +163,17 @@ fn request_note(content: Content) -> Option<&'static str> {
 
 fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     let mut codes = endpoint.problems.to_vec();
-    if endpoint.access == Access::Token {
-        codes.extend([ProblemCode::Unauthenticated, ProblemCode::Unavailable]);
+    if let Access::Scope(scope) = endpoint.access {
+        codes.extend([
+            ProblemCode::Unauthenticated,
+            ProblemCode::TokenExpired,
+            ProblemCode::UserDisabled,
+            ProblemCode::InsufficientScope,
+            ProblemCode::Unavailable,
+        ]);
+        if scope == Scope::Admin {
+            codes.push(ProblemCode::AdminOnly);
+        }
     }
     if endpoint.request.is_some_and(is_closed) {
         codes.extend([

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::Method;
-use model::{ProblemCode, Status, VmId};
+use model::{ProblemCode, Scope, Status, VmId};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -237,7 +237,7 @@ pub const CREATE: Endpoint = Endpoint {
     path: "/v1/vms",
     operation_id: "vm_create",
     summary: "Create a VM",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmWrite),
     query: &[],
     request: Some(Content::Json(Shape::of::<CreateVm>())),
     answers: &[Answer {
@@ -258,7 +258,7 @@ pub const LIST: Endpoint = Endpoint {
     path: "/v1/vms",
     operation_id: "vm_list",
     summary: "List VMs",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmRead),
     query: &[],
     request: None,
     answers: &[Answer {
@@ -275,7 +275,7 @@ pub const GET: Endpoint = Endpoint {
     path: "/v1/vms/{vm}",
     operation_id: "vm_get",
     summary: "Show a VM",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmRead),
     query: &[],
     request: None,
     answers: &[Answer {
@@ -292,7 +292,7 @@ pub const CHANGE: Endpoint = Endpoint {
     path: "/v1/vms/{vm}",
     operation_id: "vm_change",
     summary: "Change what is asked of a VM, whether it runs or not",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmWrite),
     query: &[],
     request: Some(Content::MergePatch(Shape::of::<ChangeVm>())),
     answers: &[Answer {
@@ -309,7 +309,7 @@ pub const DELETE: Endpoint = Endpoint {
     path: "/v1/vms/{vm}",
     operation_id: "vm_delete",
     summary: "Delete a VM, whatever its status",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmWrite),
     query: &[],
     request: None,
     answers: &[Answer {
@@ -326,7 +326,7 @@ pub const START: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/start",
     operation_id: "vm_start",
     summary: "Start a VM that is off or has failed",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmWrite),
     query: &[],
     request: None,
     answers: &[Answer {
@@ -343,7 +343,7 @@ pub const STOP: Endpoint = Endpoint {
     path: "/v1/vms/{vm}/stop",
     operation_id: "vm_stop",
     summary: "Stop a VM, keeping its disk, address and host key",
-    access: Access::Token,
+    access: Access::Scope(Scope::VmWrite),
     query: &[],
     request: None,
     answers: &[Answer {

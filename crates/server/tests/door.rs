@@ -49,7 +49,7 @@ async fn nobody_gets_past_the_door() {
                 .await;
             match endpoint.access {
                 Access::Open => assert_eq!(answer.status, StatusCode::OK, "{} {path}", endpoint.method),
-                Access::Token => {
+                Access::Scope(_) => {
                     assert_problem(&answer, 401, "unauthenticated");
                     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
                 }
@@ -353,4 +353,16 @@ async fn problem_bodies_are_the_checked_in_ones() {
         text == checked_in,
         "problem bodies changed; look at the difference after: UPDATE_GOLDEN=1 cargo test -p server"
     );
+}
+
+/// The document and control's table speak of the same operations: each with the one scope that it needs.
+#[test]
+fn each_operation_needs_the_scope_that_control_asks_for() {
+    for endpoint in endpoints() {
+        let known = control::Operation::ALL
+            .iter()
+            .find(|operation| operation.as_str() == endpoint.operation_id);
+        let expected = known.map_or(Access::Open, |operation| Access::Scope(operation.scope()));
+        assert_eq!(endpoint.access, expected, "{}", endpoint.operation_id);
+    }
 }

@@ -25,7 +25,7 @@ const LOGOUT: Endpoint = Endpoint {
     path: "/v1/me/token",
     operation_id: "logout",
     summary: "Revoke the token that asks",
-    access: Access::Token,
+    access: Access::Scope(model::Scope::AccountWrite),
     query: &[],
     request: None,
     answers: &[],
