@@ -4,6 +4,7 @@
 //! This room does no I/O and knows no clock: time and randomness arrive as arguments. Every value here is
 //! checked once, where it is made from raw text or numbers; beyond that line nobody checks again.
 
+mod action;
 mod id;
 mod image_ref;
 mod key;
@@ -18,6 +19,7 @@ mod secret;
 mod size;
 mod vm;
 
+pub use action::{Action, Misfit, Verdict, status_for_action, table as action_table, verdict};
 pub use id::{ExecId, HostId, IdError, InstallationId, SecretId, TeamId, TokenId, UserId, VmId};
 pub use image_ref::{Digest, ImageRef, ImageRefError, OciLayout, RegistryRef, Selector};
 pub use key::{KeyError, PublicKey};
@@ -30,6 +32,6 @@ pub use options::{
 pub use people::{PrincipalId, Right, Role, Scope, TeamRole, WordError};
 pub use problem::{Problem, ProblemCode};
 pub use reason::{Reason, ReasonCode, Retry};
-pub use secret::SecretRef;
+pub use secret::{RegistryCredentials, SecretRef};
 pub use size::{ByteSize, SizeError};
 pub use vm::{Asked, Capacity, Feature, HeldImage, Idle, Phase, Power, Seen, Stage, VmBody};
