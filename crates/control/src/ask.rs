@@ -1,7 +1,7 @@
 //! Asking for something else of a VM that is there: its keys here, its power in `power`. Each is a change to what is
 //! asked, decided by a pure function, in one transaction that raises the generation.
 
-use model::{Problem, ProblemCode};
+use model::{Action, Misfit, Problem, ProblemCode, Verdict, status_for_action, verdict};
 use store::Vm;
 
 use crate::keys::accepted_keys;
@@ -26,7 +26,7 @@ impl Control {
         check_keys(&keys)?;
         let mut change = self.change_by(caller, Operation::VmChange).await?;
         let before = vm_find(&mut change, caller, selector, Operation::VmChange).await?;
-        not_on_its_way_out(&before, "changed")?;
+        fits(&before, Action::Change)?;
         if before.own_keys == keys {
             return Ok(self.view(before));
         }
@@ -42,18 +42,19 @@ impl Control {
         Ok(self.view(now))
     }
 
-    /// Changes what is asked of a VM by a pure function, which gives whether it changed anything.
+    /// Changes what is asked of a VM by a pure function, if the table of actions lets it be done. Where the table or the
+    /// function says that it is so already, nothing is written.
     pub(crate) async fn vm_ask(
         &self,
         caller: &Caller,
         selector: &VmSelector,
-        operation: Operation,
+        (operation, action): (Operation, Action),
         ask: impl FnOnce(&mut Vm) -> Result<bool, Problem> + Send,
     ) -> Result<VmView, Error> {
         let mut change = self.change_by(caller, operation).await?;
         let before = vm_find(&mut change, caller, selector, operation).await?;
         let mut now = before.clone();
-        if !ask(&mut now)? {
+        if !fits(&before, action)? || !ask(&mut now)? {
             return Ok(self.view(before));
         }
         now.asked.generation += 1;
@@ -68,14 +69,37 @@ impl Control {
     }
 }
 
-pub(crate) fn not_on_its_way_out(vm: &Vm, what: &str) -> Result<(), Problem> {
-    if vm.asked.remove {
-        return Err(
-            wrong_status(vm, &format!("it is being removed and cannot be {what}"))
-                .hint("create it again under the same name, which is free already"),
-        );
+/// Whether an action changes anything of a VM as it is.
+///
+/// # Errors
+/// The action does not fit the VM's status.
+pub(crate) fn fits(vm: &Vm, action: Action) -> Result<bool, Problem> {
+    let status = status_for_action(&vm.asked, vm.seen.as_ref());
+    match verdict(action, status) {
+        Verdict::Accepted => Ok(true),
+        Verdict::NoOp => Ok(false),
+        Verdict::Refused(misfit) => Err(refused(vm, action, misfit)),
     }
-    Ok(())
+}
+
+fn refused(vm: &Vm, action: Action, misfit: Misfit) -> Problem {
+    let name = &vm.asked.body.name;
+    match misfit {
+        Misfit::Going => wrong_status(
+            vm,
+            &format!("it is being removed, so there is no {action} any more"),
+        )
+        .hint("create it again under the same name, which is free already"),
+        Misfit::Off => wrong_status(
+            vm,
+            &format!("it is off or on its way there, so there is no {action}"),
+        )
+        .hint(format!("start it: pwctl start {name}")),
+        Misfit::NotOff => wrong_status(vm, "processors and memory are another only after the next boot")
+            .hint(format!(
+                "stop it first (pwctl stop {name}), or resize it with --restart"
+            )),
+    }
 }
 
 pub(crate) fn wrong_status(vm: &Vm, why: &str) -> Problem {

@@ -130,7 +130,10 @@ pub(crate) async fn name_is_free(
 }
 
 /// The hosts with what is booked on them: what is asked, and what was found there, since that runs too.
-async fn snapshots(read: &mut Read, installation: InstallationId) -> Result<Vec<HostSnapshot>, Error> {
+pub(crate) async fn snapshots(
+    read: &mut Read,
+    installation: InstallationId,
+) -> Result<Vec<HostSnapshot>, Error> {
     let mut booked: BTreeMap<HostId, Capacity> = read.vm_sum_by_host().await?;
     for found in read.found_list().await? {
         if let Some(body) = &found.body {

@@ -1,9 +1,9 @@
-//! Starting and stopping: changes to what is asked, never commands.
+//! Starting, stopping and booting again: changes to what is asked, never commands.
 
-use model::{Phase, Power, Problem, Seen, Status};
+use model::{Action, Phase, Power, Problem, Seen};
 use store::Vm;
 
-use crate::ask::{not_on_its_way_out, wrong_status};
+use crate::ask::wrong_status;
 use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
 
 impl Control {
@@ -12,7 +12,8 @@ impl Control {
     /// # Errors
     /// There is no such VM, or it is being removed, or its host has removed it.
     pub async fn vm_start(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
-        self.vm_ask(caller, selector, Operation::VmStart, start).await
+        self.vm_ask(caller, selector, (Operation::VmStart, Action::Start), boot_again)
+            .await
     }
 
     /// Asks a VM to be off. Disk, address and host key stay.
@@ -20,45 +21,51 @@ impl Control {
     /// # Errors
     /// There is no such VM, or it is being removed.
     pub async fn vm_stop(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
-        self.vm_ask(caller, selector, Operation::VmStop, stop).await
+        self.vm_ask(caller, selector, (Operation::VmStop, Action::Stop), |vm| {
+            vm.asked.body.power = Power::Off;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Asks for another boot of a VM that is asked to run, once.
+    ///
+    /// # Errors
+    /// There is no such VM, or it is off or being removed, or its host has removed it.
+    pub async fn vm_restart(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
+        self.vm_ask(
+            caller,
+            selector,
+            (Operation::VmRestart, Action::Restart),
+            boot_again,
+        )
+        .await
     }
 }
 
-fn start(vm: &mut Vm) -> Result<bool, Problem> {
-    not_on_its_way_out(vm, "started")?;
-    let seen = seen_here(vm);
-    if seen.is_some_and(|seen| seen.phase == Phase::Gone) {
+/// Asks for a boot beyond those that were asked for and seen. No session outlives it, so none needs to be ended.
+pub(crate) fn boot_again(vm: &mut Vm) -> Result<bool, Problem> {
+    is_on_its_host(vm)?;
+    let booted = seen_here(vm).map_or(0, |seen| seen.boot);
+    let body = &mut vm.asked.body;
+    body.power = Power::On;
+    body.boot = body.boot.max(booted) + 1;
+    body.barred.clear();
+    Ok(true)
+}
+
+/// Refuses what needs something that its host has removed.
+pub(crate) fn is_on_its_host(vm: &Vm) -> Result<(), Problem> {
+    if seen_here(vm).is_some_and(|seen| seen.phase == Phase::Gone) {
         return Err(
             wrong_status(vm, "its host has removed it, so there is nothing to start")
                 .hint("remove it here too (pwctl rm) and create it again"),
         );
     }
-    // Silence is no part of this: what was seen last decides, and a host that is away hears of it when it returns.
-    let status = model::status(&vm.asked, vm.seen.as_ref(), false).status;
-    let runs = match status {
-        Status::Init | Status::BuildingFilesystem | Status::Booting | Status::Running => {
-            vm.asked.body.power == Power::On
-        }
-        Status::Stopping | Status::Stopped | Status::Error | Status::Deleting | Status::Unknown => false,
-    };
-    if runs {
-        return Ok(false);
-    }
-    let booted = seen.map_or(0, |seen| seen.boot);
-    let body = &mut vm.asked.body;
-    body.power = Power::On;
-    body.boot = body.boot.max(booted) + 1;
-    Ok(true)
+    Ok(())
 }
 
-fn stop(vm: &mut Vm) -> Result<bool, Problem> {
-    not_on_its_way_out(vm, "stopped")?;
-    let changed = vm.asked.body.power == Power::On;
-    vm.asked.body.power = Power::Off;
-    Ok(changed)
-}
-
-fn seen_here(vm: &Vm) -> Option<&Seen> {
+pub(crate) fn seen_here(vm: &Vm) -> Option<&Seen> {
     vm.seen
         .as_ref()
         .filter(|seen| seen.placement == vm.asked.placement)

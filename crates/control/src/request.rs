@@ -61,14 +61,7 @@ impl CreateVm {
         let cpus = self.cpus.unwrap_or(DEFAULT_CPUS);
         let memory = self.memory.unwrap_or(DEFAULT_MEMORY);
         let disk = self.disk.unwrap_or(DEFAULT_DISK);
-        if !(1..=MAX_CPUS).contains(&cpus) {
-            return Err(invalid(
-                "/cpus",
-                format!("a VM has 1 to {MAX_CPUS} processors, not {cpus}"),
-            ));
-        }
-        in_range("/memory_bytes", "memory", memory, MIN_MEMORY)?;
-        in_range("/disk_bytes", "disk", disk, MIN_DISK)?;
+        check_size(cpus, memory, disk)?;
         check_keys(&self.keys)?;
         check_options(&self.options)?;
         let mut needs = std::collections::BTreeSet::from([Feature::OCI_IMAGE]);
@@ -95,6 +88,18 @@ impl CreateVm {
             registry_secret: None,
         })
     }
+}
+
+/// Refuses a size that no VM has.
+pub(crate) fn check_size(cpus: u32, memory: ByteSize, disk: ByteSize) -> Result<(), Problem> {
+    if !(1..=MAX_CPUS).contains(&cpus) {
+        return Err(invalid(
+            "/cpus",
+            format!("a VM has 1 to {MAX_CPUS} processors, not {cpus}"),
+        ));
+    }
+    in_range("/memory_bytes", "memory", memory, MIN_MEMORY)?;
+    in_range("/disk_bytes", "disk", disk, MIN_DISK)
 }
 
 fn in_range(pointer: &str, what: &str, size: ByteSize, least: ByteSize) -> Result<(), Problem> {
