@@ -22,6 +22,7 @@ pub(crate) struct Change {
     last_event: u64,
     statuses: Vec<(VmId, Status)>,
     replan: BTreeSet<HostId>,
+    withdraws: bool,
     audit: Option<NewAuditEntry>,
 }
 
@@ -70,6 +71,12 @@ impl Change {
         self.status(Some(status_of(before)), now).await?;
         self.replan(now.host);
         Ok(())
+    }
+
+    /// Says that somebody may do less from now on, so that what is open is looked at again after the commit: a share, a
+    /// membership, a token, a user, a role or an owner has changed.
+    pub(crate) const fn withdraws_rights(&mut self) {
+        self.withdraws = true;
     }
 
     /// Lets the plan of a host be looked at after the commit.
@@ -123,6 +130,7 @@ impl Control {
             last_event: 0,
             statuses: Vec::new(),
             replan: BTreeSet::new(),
+            withdraws: false,
             audit: None,
         })
     }
@@ -144,6 +152,9 @@ impl Control {
         self.inner.meter.committed(began.elapsed());
         self.inner.news.committed(change.last_event);
         self.inner.due.add(change.replan);
+        if change.withdraws {
+            self.inner.news.rights_withdrawn();
+        }
         for (vm, status) in change.statuses {
             if let Err(error) = self.inner.bus.publish_status(vm, status, Vec::new()).await {
                 // Whoever listens there was promised nothing; the events hold the truth.

@@ -2,10 +2,14 @@
 //!
 //! What a VM accepts is part of what is asked of it. So whoever changes a key, a member, a share or a user renews it
 //! for the VMs concerned in the same transaction, and the plans carry it to the hosts like any other change.
+//!
+//! Whoever loses access (a share, a membership, the account) loses what is open too: `keys_withdraw` bars the keys that
+//! are accepted no more, and the guest ends their sessions. A key stays barred until it is accepted again or the VM boots
+//! again, which no session outlives.
 
 use std::collections::BTreeSet;
 
-use model::{PublicKey, VmId};
+use model::{PublicKey, VmBody, VmId};
 use store::Read;
 
 use crate::Error;
@@ -26,19 +30,73 @@ pub(crate) async fn accepted_keys(
 }
 
 /// Asks VMs to accept the keys that their people have now. Those on their way out are left alone.
+///
+/// Open sessions stay, as is right where a key was removed by its own person.
 pub(crate) async fn keys_renew(change: &mut Change, vms: &[VmId]) -> Result<(), Error> {
+    renew(change, vms, OpenSessions::Stay).await
+}
+
+/// The same, where the change took people's access away: open sessions of keys that are accepted no more end.
+pub(crate) async fn keys_withdraw(change: &mut Change, vms: &[VmId]) -> Result<(), Error> {
+    change.withdraws_rights();
+    renew(change, vms, OpenSessions::End).await
+}
+
+/// What becomes of open sessions of keys that are accepted no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OpenSessions {
+    Stay,
+    End,
+}
+
+async fn renew(change: &mut Change, vms: &[VmId], sessions: OpenSessions) -> Result<(), Error> {
     for id in vms {
         let Some(before) = change.vm_fetch(*id).await?.filter(|vm| !vm.asked.remove) else {
             continue;
         };
         let keys = accepted_keys(change, *id, &before.own_keys, before.account_keys).await?;
-        if keys == before.asked.body.authorized_keys {
+        let mut now = before.clone();
+        accept(&mut now.asked.body, keys, sessions);
+        if now.asked.body == before.asked.body {
             continue;
         }
-        let mut now = before.clone();
-        now.asked.body.authorized_keys = keys;
         now.asked.generation += 1;
         change.ask(&before, &now).await?;
     }
     Ok(())
+}
+
+/// Lets a VM accept these keys and no others. A key that it accepts is never barred.
+fn accept(body: &mut VmBody, keys: Vec<PublicKey>, sessions: OpenSessions) {
+    let before = std::mem::replace(&mut body.authorized_keys, keys);
+    if sessions == OpenSessions::End {
+        body.barred.extend(before.iter().map(PublicKey::fingerprint));
+    }
+    for key in &body.authorized_keys {
+        body.barred.remove(&key.fingerprint());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::world::request;
+
+    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEi other";
+
+    #[test]
+    fn only_a_loss_of_access_ends_sessions() {
+        let other: PublicKey = OTHER.parse().unwrap();
+        let mut body = request("web").into_body().unwrap();
+        let own = body.authorized_keys.clone();
+        let both = [own.clone(), vec![other.clone()]].concat();
+        accept(&mut body, both.clone(), OpenSessions::Stay);
+        accept(&mut body, own.clone(), OpenSessions::Stay);
+        assert_eq!(body.barred, [].into(), "its person took it away");
+        accept(&mut body, both.clone(), OpenSessions::Stay);
+        accept(&mut body, own, OpenSessions::End);
+        assert_eq!(body.barred, [other.fingerprint()].into());
+        accept(&mut body, both, OpenSessions::End);
+        assert_eq!(body.barred, [].into(), "it is accepted again");
+    }
 }

@@ -1,5 +1,5 @@
-//! What is told inside this process after a commit: which hosts need a plan, that there are new events, and how far
-//! stages have come. All of it may be lost without harm.
+//! What is told inside this process after a commit: which hosts need a plan, that there are new events, that somebody
+//! may have lost a right, and how far stages have come. All of it may be lost without harm to what is asked.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,6 +39,8 @@ impl Due {
 /// New events and live progress.
 pub(crate) struct News {
     committed: watch::Sender<u64>,
+    /// How often somebody may have lost a right.
+    rights: watch::Sender<u64>,
     progress: broadcast::Sender<Event>,
     stages: Mutex<HashMap<VmId, Stage>>,
 }
@@ -47,6 +49,7 @@ impl News {
     pub(crate) fn new(last_event: u64) -> Self {
         Self {
             committed: watch::Sender::new(last_event),
+            rights: watch::Sender::new(0),
             progress: broadcast::Sender::new(BEHIND),
             stages: Mutex::default(),
         }
@@ -63,6 +66,16 @@ impl News {
 
     pub(crate) fn follow(&self) -> (watch::Receiver<u64>, broadcast::Receiver<Event>) {
         (self.committed.subscribe(), self.progress.subscribe())
+    }
+
+    /// Tells that somebody may do less than before.
+    pub(crate) fn rights_withdrawn(&self) {
+        self.rights.send_modify(|count| *count += 1);
+    }
+
+    /// Turns with each [`News::rights_withdrawn`].
+    pub(crate) fn rights(&self) -> watch::Receiver<u64> {
+        self.rights.subscribe()
     }
 
     /// Keeps how far a VM's stage has come, and tells it to those who follow if it is something new.

@@ -9,4 +9,4 @@ mod properties;
 mod restored;
 mod rules;
 mod signing_in;
-mod world;
+pub(crate) mod world;

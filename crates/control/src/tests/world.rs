@@ -134,13 +134,14 @@ async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
         link: link::Link::in_process(),
         clock,
         entropy: Arc::new(SystemEntropy),
+        meter: Arc::new(crate::meter::Unmetered),
         silence_after: Duration::from_secs(30),
         reconcile_every: Duration::from_secs(30),
     };
     Control::open(config).await.unwrap()
 }
 
-pub(super) fn request(name: &str) -> CreateVm {
+pub(crate) fn request(name: &str) -> CreateVm {
     CreateVm {
         name: name.parse().unwrap(),
         image: "debian:12".parse().unwrap(),
