@@ -8,7 +8,7 @@ use model::{ProblemCode, Scope};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::{console, events, exec, files, hosts, images, logs, service, vms};
+use crate::{actions, console, events, exec, files, hosts, images, logs, problems, service, vms};
 
 /// One operation of the API.
 #[derive(Debug)]
@@ -169,6 +169,7 @@ fn percent_encoded(text: &str) -> String {
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     [
         vms::ENDPOINTS,
+        actions::ENDPOINTS,
         events::ENDPOINTS,
         logs::ENDPOINTS,
         exec::ENDPOINTS,
@@ -176,6 +177,7 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         files::ENDPOINTS,
         images::ENDPOINTS,
         hosts::ENDPOINTS,
+        problems::ENDPOINTS,
         service::ENDPOINTS,
     ]
     .into_iter()

@@ -15,6 +15,7 @@
 //! - A list is `{"items": […], "next": null}`; `next` is where a cursor stands once lists have pages.
 //! - What goes wrong is a [`ProblemDocument`]; [`code_row`] is the one table from its code to HTTP and exit status.
 
+pub mod actions;
 pub mod client;
 pub mod console;
 mod endpoint;
@@ -29,9 +30,11 @@ pub mod logs;
 mod openapi;
 mod options;
 mod problem;
+pub mod problems;
 pub mod service;
 pub mod vms;
 
+pub use actions::{RebuildVm, ResizeVm};
 pub use client::{Client, ClientConfig, ClientError, is_this_machine};
 pub use console::ConsoleQuery;
 pub use endpoint::{
@@ -48,6 +51,7 @@ pub use logs::{LogQuery, LogRecord};
 pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
+pub use problems::{ProblemPage, ProblemPageList};
 pub use service::{Health, Version};
 pub use vms::{ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmStatus};
 

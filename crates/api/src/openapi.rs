@@ -219,6 +219,7 @@ fn path_parameter(name: &str) -> Parameter {
     let description = match name {
         "vm" => "A VM: its id, or its name (its id where it was found)",
         "host" => "A host: its id or its name",
+        "code" => "A problem code",
         "exec" => "A program that was asked for: its id",
         _ => "",
     };

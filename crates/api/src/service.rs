@@ -1,12 +1,13 @@
 //! The service itself: health, version, and this document. Open to everybody.
 
 use http::Method;
+use model::ProblemCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{Access, Answer, Content, Endpoint, Shape};
 
-/// That the service answers.
+/// That the service answers, or is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `ok`.
@@ -45,6 +46,23 @@ pub const HEALTH: Endpoint = Endpoint {
     problems: &[],
 };
 
+/// Whether requests should be sent here.
+pub const READY: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/readyz",
+    operation_id: "ready",
+    summary: "Tell whether it can do what it is for: the database takes changes, the reconcilers run, a host reports",
+    access: Access::Open,
+    query: &[],
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "It can",
+        content: Content::Json(Shape::of::<Health>()),
+    }],
+    problems: &[ProblemCode::Unavailable],
+};
+
 /// What is served.
 pub const VERSION: Endpoint = Endpoint {
     method: Method::GET,
@@ -79,4 +97,4 @@ pub const OPENAPI: Endpoint = Endpoint {
     problems: &[],
 };
 
-pub(crate) const ENDPOINTS: &[&Endpoint] = &[&HEALTH, &VERSION, &OPENAPI];
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&HEALTH, &READY, &VERSION, &OPENAPI];

@@ -18,14 +18,34 @@ impl FromRequestParts<App> for Signed {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        let header = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = header.and_then(bearer).ok_or_else(no_token)?;
-        let caller = app.control.authenticate(token, Origin::default()).await?;
+        let caller = match known(parts, app).await {
+            Ok(caller) => caller,
+            // Whoever tries tokens pays for it; those with a good one do not pay for them.
+            Err(refusal) => {
+                app.edge.admit_nobody(parts.extensions.get())?;
+                return Err(refusal);
+            }
+        };
         tracing::debug!(token.id = %caller.token, "caller is known");
+        app.edge.admit(&caller)?;
         Ok(Self(caller))
+    }
+}
+
+async fn known(parts: &Parts, app: &App) -> Result<Caller, Refusal> {
+    let header = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let token = header.and_then(bearer).ok_or_else(no_token)?;
+    Ok(app.control.authenticate(token, origin(parts)).await?)
+}
+
+fn origin(parts: &Parts) -> Origin {
+    let (client, id) = (parts.extensions.get(), parts.extensions.get());
+    Origin {
+        address: client.map(|ClientAddress(address)| *address),
+        request: id.map(|RequestId(id)| id.to_string()),
     }
 }
 

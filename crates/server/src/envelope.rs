@@ -2,33 +2,134 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use model::{Problem, ProblemCode};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
+use crate::address::ClientAddress;
+use crate::edges::Edge;
+use crate::metrics::{Metrics, Under};
 use crate::refusal::{Refusal, documented};
+use crate::trace::trace_parent;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// No endpoint waits for a VM; a request that takes longer hangs, and its client has mostly gone.
 const TIME_LIMIT: Duration = Duration::from_secs(25);
+/// How long a client may rest in the middle of an archive that it sends: what makes the archive may be slow.
+const BODY_REST: Duration = Duration::from_secs(300);
 
-pub(crate) async fn envelope(request: Request, next: Next) -> Response {
-    let id = request_id(request.headers());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("-", MatchedPath::as_str);
-    let span =
-        tracing::info_span!("request", request.id = %id, http.method = %request.method(), http.route = route);
-    answer(request, next, &id).instrument(span).await
+/// A request's id, as its answer and every log line of it carry it. An extension of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+pub(crate) async fn envelope(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let id = RequestId(request_id(request.headers()).into());
+    let span = span(&id, &request);
+    let counted = Counted::begin(&edge, &request);
+    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(edge);
+    let response = answer(request, next, &id.0).instrument(span).await;
+    counted.end(response.status());
+    response
+}
+
+/// What all log lines of a request carry. Parts that it does not have are left out.
+fn span(id: &RequestId, request: &Request) -> Span {
+    let span = tracing::info_span!(
+        "request",
+        request.id = %id.0,
+        http.method = %request.method(),
+        http.route = route(request),
+        client.address = Empty,
+        trace.id = Empty,
+        parent.id = Empty,
+    );
+    if let Some(ClientAddress(address)) = request.extensions().get() {
+        span.record("client.address", tracing::field::display(address));
+    }
+    if let Some(parent) = trace_parent(request.headers()) {
+        span.record("trace.id", parent.trace);
+        span.record("parent.id", parent.span);
+    }
+    span
+}
+
+fn route(request: &Request) -> &str {
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.map_or("-", MatchedPath::as_str)
+}
+
+/// A request as the metrics see it.
+struct Counted(Option<Counting>);
+
+struct Counting {
+    metrics: Metrics,
+    method: Method,
+    route: String,
+    started: Instant,
+    /// Dropped also where the client goes away and nothing is answered.
+    _under: Under,
+}
+
+impl Counted {
+    fn begin(edge: &Edge, request: &Request) -> Self {
+        Self(edge.metrics.as_ref().map(|metrics| Counting {
+            metrics: metrics.clone(),
+            method: request.method().clone(),
+            route: route(request).to_owned(),
+            started: Instant::now(),
+            _under: metrics.request_begins(),
+        }))
+    }
+
+    fn end(self, status: StatusCode) {
+        if let Some(counting) = self.0 {
+            let (method, route) = (&counting.method, &counting.route);
+            let took = counting.started.elapsed();
+            counting.metrics.request_answered(method, route, status, took);
+        }
+    }
+}
+
+/// What is open to everybody is paid for by the address it is asked from.
+pub(crate) async fn open(
+    Extension(edge): Extension<Edge>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    edge.admit_nobody(request.extensions().get())?;
+    Ok(next.run(request).await)
+}
+
+/// Ends a body whose client rests for too long in the middle of it.
+pub(crate) async fn flowing(request: Request, next: Next) -> Response {
+    let request = request.map(|body| {
+        let parts = body.into_data_stream();
+        Body::from_stream(stream::unfold(parts, |mut parts| async {
+            let part = match tokio::time::timeout(BODY_REST, parts.next()).await {
+                Ok(part) => part?.map_err(io::Error::other),
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client sends nothing",
+                )),
+            };
+            Some((part, parts))
+        }))
+    });
+    next.run(request).await
 }
 
 async fn answer(request: Request, next: Next, id: &str) -> Response {
@@ -106,8 +207,8 @@ fn log(status: StatusCode, took: Duration) {
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::body::{Body, to_bytes};
-    use axum::middleware::from_fn;
+    use axum::body::to_bytes;
+    use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use tower::ServiceExt;
 
@@ -118,7 +219,9 @@ mod tests {
         async fn broken() {
             panic!("canary")
         }
-        let router = Router::new().route("/", get(broken)).layer(from_fn(envelope));
+        let edge = Edge::new(&crate::Edges::default());
+        let layer = from_fn_with_state(edge, envelope);
+        let router = Router::new().route("/", get(broken)).layer(layer);
         for _ in 0..2 {
             let request = Request::builder().uri("/").body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();

@@ -12,9 +12,12 @@
 //! What always holds: every refusal is `application/problem+json` with the request's id, axum's own included; a
 //! token is in no log line; a panic ends one request and nothing else.
 
+mod actions;
+mod address;
 mod auth;
 mod body;
 mod console;
+mod edges;
 mod envelope;
 mod events;
 mod exec;
@@ -22,14 +25,26 @@ mod files;
 mod hosts;
 mod images;
 mod logs;
+mod markdown;
+mod metrics;
+mod problems;
 mod query;
+mod rates;
 mod refusal;
 mod relay;
 mod router;
 mod serve;
 mod service;
+mod stall;
+mod tls;
+mod trace;
 mod vms;
 mod waiting;
 
+pub use address::{Network, NetworkError};
+pub use edges::{Edges, Limits};
+pub use metrics::{Metrics, MetricsError, serve_metrics};
+pub use rates::{Rate, Rates};
 pub use router::router;
-pub use serve::serve;
+pub use serve::{Door, serve};
+pub use tls::{Tls, TlsError, TlsFiles};

@@ -9,7 +9,7 @@ use api::{PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use model::{Problem, ProblemCode};
 
 /// Why a request is not answered as asked.
@@ -19,11 +19,25 @@ pub(crate) struct Refusal {
     problem: Problem,
     /// What the operator reads in the log.
     fault: Option<Arc<control::Error>>,
+    /// In how many seconds it may go better.
+    retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// Says in how many seconds it may go better (RFC 9110 section 10.2.3).
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, fault: None }
+        Self {
+            problem,
+            fault: None,
+            retry_after: None,
+        }
     }
 }
 
@@ -31,7 +45,11 @@ impl From<control::Error> for Refusal {
     fn from(error: control::Error) -> Self {
         let problem = error.problem.clone();
         let fault = error.is_fault().then(|| Arc::new(error));
-        Self { problem, fault }
+        Self {
+            problem,
+            fault,
+            retry_after: None,
+        }
     }
 }
 
@@ -69,6 +87,9 @@ pub(crate) fn documented(mut response: Response, request_id: &str) -> Response {
     if code == ProblemCode::UpgradeRequired {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
+    if let Some(seconds) = refusal.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if let Some(allow) = response.headers_mut().remove(ALLOW) {
         headers.insert(ALLOW, allow);
     }
@@ -85,6 +106,7 @@ fn unspoken(status: StatusCode) -> Option<Problem> {
         413 => ProblemCode::BodyTooLarge,
         415 => ProblemCode::UnsupportedMediaType,
         426 => ProblemCode::UpgradeRequired,
+        429 => ProblemCode::RateLimited,
         400..500 => ProblemCode::InvalidRequest,
         503 => ProblemCode::Unavailable,
         504 => ProblemCode::Timeout,
@@ -98,7 +120,7 @@ fn status(code: ProblemCode) -> StatusCode {
 }
 
 /// An error and its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -1,25 +1,26 @@
 //! Every endpoint and its handler.
 
 use api::{
-    Content, Endpoint, console as c, events as e, exec as x, files as f, hosts as h, images as i, logs as l,
-    service as s, vms as v,
+    Access, Content, Endpoint, actions as a, console as c, events as e, exec as x, files as f, hosts as h,
+    images as i, logs as l, problems as p, service as s, vms as v,
 };
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use axum::{Router, extract::FromRef};
+use axum::{Extension, Router, extract::FromRef};
 use control::Control;
 use http::Method;
 use model::{Problem, ProblemCode};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::envelope::{envelope, in_time};
+use crate::edges::{Edge, Edges};
+use crate::envelope::{envelope, flowing, in_time, open};
 use crate::refusal::Refusal;
 use crate::relay::Relays;
 use crate::waiting::Execs;
-use crate::{console, events, exec, files, hosts, images, logs, service, vms};
+use crate::{actions, console, events, exec, files, hosts, images, logs, problems, service, vms};
 
 /// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) closing: Closing,
     pub(crate) execs: Execs,
     pub(crate) streams: TaskTracker,
+    pub(crate) edge: Edge,
 }
 
 /// Turns true when the server closes, so that answers without an end can end.
@@ -70,14 +72,14 @@ impl FromRef<App> for Relays {
     }
 }
 
-/// The whole API over a control plane.
+/// The whole API over a control plane, without rates.
 pub fn router(control: Control) -> Router {
     let (_, closing) = watch::channel(false);
-    router_until(control, closing, TaskTracker::new())
+    router_until(control, closing, TaskTracker::new(), Edge::new(&Edges::default()))
 }
 
 /// The same, in a server that closes and waits for its streams.
-pub(crate) fn router_until(control: Control, closing: Closing, streams: TaskTracker) -> Router {
+pub(crate) fn router_until(control: Control, closing: Closing, streams: TaskTracker, edge: Edge) -> Router {
     let mount = |router: Router<App>, (endpoint, handler): (&Endpoint, MethodRouter<App>)| {
         router.route(endpoint.path, handler)
     };
@@ -87,12 +89,13 @@ pub(crate) fn router_until(control: Control, closing: Closing, streams: TaskTrac
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn(envelope))
+        .layer(from_fn_with_state(edge.clone(), envelope))
         .with_state(App {
             control,
             closing,
             execs: Execs::default(),
             streams,
+            edge,
         })
 }
 
@@ -105,6 +108,9 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&v::DELETE, vms::delete),
         to(&v::START, vms::start),
         to(&v::STOP, vms::stop),
+        to(&a::RESTART, actions::restart),
+        to(&a::REBUILD, actions::rebuild),
+        to(&a::RESIZE, actions::resize),
         to(&e::VM_EVENTS, events::of_vm),
         to(&l::LOGS, logs::of_vm),
         to(&x::CREATE, exec::create),
@@ -117,7 +123,10 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&h::FOUND, hosts::found),
         to(&h::ADOPT, hosts::adopt),
         to(&h::FOUND_DELETE, hosts::found_delete),
+        to(&p::LIST, problems::list),
+        to(&p::GET, problems::get),
         to(&s::HEALTH, service::health),
+        to(&s::READY, service::ready),
         to(&s::VERSION, service::version),
         to(&s::OPENAPI, service::openapi),
     ]
@@ -135,20 +144,30 @@ fn to<T: 'static>(
         _ => MethodFilter::GET,
     };
     let route = on(method, handler);
+    let route = match endpoint.access {
+        Access::Open => route.layer(from_fn(open)),
+        Access::Scope(_) => route,
+    };
     match endpoint.request {
-        // An archive takes as long as it takes; whoever stops sending is noticed by the connection.
-        Some(Content::Tar) => (endpoint, route),
+        // An archive takes as long as it takes, if it only goes on.
+        Some(Content::Tar) => (endpoint, route.layer(from_fn(flowing))),
         Some(_) | None => (endpoint, route.layer(from_fn(in_time))),
     }
 }
 
-async fn nothing_here() -> Refusal {
+async fn nothing_here(Extension(edge): Extension<Edge>, request: Request) -> Refusal {
+    if let Err(refusal) = edge.admit_nobody(request.extensions().get()) {
+        return refusal;
+    }
     Problem::new(ProblemCode::NotFound, "there is nothing under this path")
         .hint("/v1/openapi.json lists what there is")
         .into()
 }
 
-async fn wrong_method() -> Refusal {
+async fn wrong_method(Extension(edge): Extension<Edge>, request: Request) -> Refusal {
+    if let Err(refusal) = edge.admit_nobody(request.extensions().get()) {
+        return refusal;
+    }
     Problem::new(
         ProblemCode::MethodNotAllowed,
         "this path does not take this method",

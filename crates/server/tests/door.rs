@@ -20,6 +20,7 @@ fn wish(name: &str) -> Value {
 fn filled(path: &str) -> String {
     path.replace("{vm}", "vm_00000000000000000000000000")
         .replace("{host}", "box1")
+        .replace("{code}", "not_found")
         .replace("{exec}", "exec_00000000000000000000000000")
 }
 
@@ -36,7 +37,8 @@ fn assert_problem(answer: &Answer, status: u16, code: &str) {
 
 #[tokio::test]
 async fn nobody_gets_past_the_door() {
-    let cloud = Cloud::open().await;
+    let mut cloud = Cloud::open().await;
+    cloud.host_reports(&[]).await;
     for endpoint in endpoints() {
         let path = filled(endpoint.path);
         for token in [
@@ -60,7 +62,8 @@ async fn nobody_gets_past_the_door() {
 
 #[tokio::test]
 async fn the_admin_gets_past_it_everywhere() {
-    let cloud = Cloud::open().await;
+    let mut cloud = Cloud::open().await;
+    cloud.host_reports(&[]).await;
     for endpoint in endpoints() {
         let answer = cloud
             .call(endpoint.method.clone(), &filled(endpoint.path), Some(json!({})))
