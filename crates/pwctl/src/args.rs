@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 
 use crate::commands::Command;
+use crate::output::Format;
 
 /// Virtual machines that you can simply ssh into.
 #[derive(Debug, Parser)]
@@ -14,10 +15,10 @@ use crate::commands::Command;
     arg_required_else_help = true,
     propagate_version = false,
     after_help = "\
-Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 sign-in, 5 conflict, 6 no room, 7 time-out, 8 unavailable.
-In ssh: the remote command's, or 255 when there is no connection. In exec: the command's, or 125.
+Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 sign-in or right, 5 conflict, 6 quota or capacity, 7 time-out,
+8 unavailable. In ssh: the remote command's, or 255 when there is no connection. In exec and run: the command's, or 125.
 
-Example:
+Examples:
   pwctl create web --image debian:12
   pwctl ssh web -- uname -a"
 )]
@@ -29,20 +30,19 @@ pub(crate) struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
-    /// The server's address
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "PITWALL_URL",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:7480"
-    )]
-    pub(crate) url: String,
-    /// Pitwall's state, where the admin token and the made key pair lie
+    /// The server, by the name that login gave it [env: PITWALL_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME", add = crate::complete::contexts())]
+    pub(crate) context: Option<String>,
+    /// The server, by its address [env: PITWALL_URL] [default: http://127.0.0.1:7480]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "context")]
+    pub(crate) url: Option<String>,
+    /// Let the token go over plain HTTP to another machine
+    #[arg(long, global = true)]
+    pub(crate) insecure_http: bool,
+    /// Pitwall's state on this machine, where the admin token and the made key pair lie
     #[arg(
         long,
         global = true,
@@ -52,12 +52,31 @@ pub(crate) struct Global {
         default_value = "/var/lib/pitwall"
     )]
     pub(crate) state: PathBuf,
-    /// Print one JSON document; a failure is one line of JSON on stderr
-    #[arg(long, global = true)]
+    /// How results are printed
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        hide_possible_values = false
+    )]
+    pub(crate) output: Option<Format>,
+    /// The same as -o json; a failure is one line of JSON on stderr
+    #[arg(long, global = true, conflicts_with = "output")]
     pub(crate) json: bool,
     /// Print results only: no progress, no advice
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// How results are printed, where that was said.
+    pub(crate) const fn format(&self) -> Option<Format> {
+        match self.json {
+            true => Some(Format::Json),
+            false => self.output,
+        }
+    }
 }
 
 /// Whether and how long a command waits.
@@ -112,7 +131,7 @@ mod tests {
         let Command::Create(create) = parse("512M").unwrap().command else {
             panic!("not create")
         };
-        assert_eq!(create.memory.map(api::ByteSize::bytes), Some(512 << 20));
+        assert_eq!(create.machine.memory.map(api::ByteSize::bytes), Some(512 << 20));
         assert!(parse("1.5G").unwrap_err().to_string().contains("is not a size"));
     }
 }

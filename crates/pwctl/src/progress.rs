@@ -1,31 +1,28 @@
-//! Telling how far a VM has come, on stderr.
+//! Telling how far a VM has come, on stderr, where somebody watches.
 //!
-//! On a terminal one line changes in place and each finished status leaves a line with the time it took; elsewhere
-//! there is a line per stage.
+//! One line changes in place, and each finished status leaves a line with the time it took.
 
 use std::io::{self, Write};
 use std::time::Instant;
 
 use api::{Stage, Status, Vm, VmStatus};
 
-use crate::output::Talk;
+use crate::terminal;
 
-/// Longer lines would wrap, and a wrapped line cannot be written over.
-const LINE_LIMIT: usize = 79;
+/// A terminal that does not tell its width is taken for this wide. A line that wraps cannot be written over.
+const USUAL_WIDTH: usize = 80;
 
 /// What has been told so far.
 pub(crate) struct Progress {
-    talk: Talk,
+    is_watched: bool,
     status: Option<(VmStatus, Instant)>,
-    told: String,
 }
 
 impl Progress {
-    pub(crate) const fn new(talk: Talk) -> Self {
+    pub(crate) const fn new(is_watched: bool) -> Self {
         Self {
-            talk,
+            is_watched,
             status: None,
-            told: String::new(),
         }
     }
 
@@ -38,7 +35,6 @@ impl Progress {
         if changed {
             self.leave_status();
             self.status = Some((vm.status.clone(), Instant::now()));
-            self.told.clear();
         }
         // A failure that the host tries to mend is waited for, so it is told as if it were a stage.
         let failure = vm.reason.as_ref().map(|reason| Stage {
@@ -51,44 +47,32 @@ impl Progress {
 
     /// Shows progress inside the status shown last.
     pub(crate) fn stage(&mut self, name: &str, stage: Option<&Stage>) {
-        let Some((status, since)) = &self.status else {
+        let (true, Some((status, since))) = (self.is_watched, &self.status) else {
             return;
         };
-        match self.talk {
-            Talk::Silent => {}
-            Talk::Lines => {
-                let what = stage.map(|stage| format!(": {}", stage.what)).unwrap_or_default();
-                let line = format!("{name}: {status}{what}");
-                if line != self.told {
-                    tell(&format!("{line}\n"));
-                    self.told = line;
-                }
-            }
-            Talk::Live => {
-                let what = stage.map(describe).unwrap_or_default();
-                let seconds = since.elapsed().as_secs_f32();
-                let line: String = format!("{name}: {status} {seconds:.0} s {what}")
-                    .chars()
-                    .take(LINE_LIMIT)
-                    .collect();
-                tell(&format!("\r\x1b[2K{}", line.trim_end()));
-            }
-        }
+        let what = stage.map(describe).unwrap_or_default();
+        let seconds = since.elapsed().as_secs_f32();
+        let width = terminal::size().map_or(USUAL_WIDTH, |(columns, _)| usize::from(columns));
+        let line: String = format!("{name}: {status} {seconds:.0} s {what}")
+            .chars()
+            .take(width.saturating_sub(1))
+            .collect();
+        tell(&format!("\r\x1b[2K{}", line.trim_end()));
     }
 
     /// Ends what is being told, so that other text can follow.
     pub(crate) fn finish(&mut self) {
         let is_end = |status: &VmStatus| status.known().is_some_and(Status::is_settled);
-        match (self.talk, &self.status) {
+        match &self.status {
             // What the VM came to is the command's result, told on its own.
-            (Talk::Live, Some((status, _))) if is_end(status) => tell("\r\x1b[2K"),
-            (Talk::Live | Talk::Lines | Talk::Silent, _) => self.leave_status(),
+            Some((status, _)) if self.is_watched && is_end(status) => tell("\r\x1b[2K"),
+            Some(_) | None => self.leave_status(),
         }
         self.status = None;
     }
 
     fn leave_status(&mut self) {
-        if let (Talk::Live, Some((status, since))) = (self.talk, &self.status) {
+        if let (true, Some((status, since))) = (self.is_watched, &self.status) {
             let seconds = since.elapsed().as_secs_f32();
             tell(&format!(
                 "\r\x1b[2K  {:<20} {seconds:>6.1} s\n",

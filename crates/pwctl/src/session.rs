@@ -8,6 +8,7 @@
 //! Both directions run at once, and a slow reader of our output never keeps us from saying that we are there: a sign of
 //! life goes out every 15 s.
 
+use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
@@ -21,7 +22,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::escape::Escapes;
 use crate::failure::Failure;
+use crate::impatience::Impatience;
 use crate::terminal::{self, RawMode};
+
+const SIGINT: i32 = 2;
 
 /// Three of them fit into the silence that a server allows.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
@@ -50,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) signals: bool,
     /// Whether escapes leave.
     pub(crate) escapes: bool,
+    /// Whether a second Ctrl-C leaves, where the program does not heed the first.
+    pub(crate) impatient: bool,
 }
 
 /// How a session ended.
@@ -71,9 +77,11 @@ pub(crate) async fn run(stream: Stream, setup: Setup) -> Result<Ended, Failure> 
         mut writer,
         mut reader,
     } = stream;
-    let mut inputs = Inputs::new(setup)?;
+    // Both directions are one task, so neither holds it while the other asks for it.
+    let impatience = RefCell::new(Impatience::default());
+    let mut inputs = Inputs::new(setup, &impatience)?;
     let ended = tokio::select! {
-        ended = hear(&mut reader) => return ended,
+        ended = hear(&mut reader, &impatience) => return ended,
         ended = say(&mut inputs, &mut writer) => ended,
     };
     match ended {
@@ -82,16 +90,19 @@ pub(crate) async fn run(stream: Stream, setup: Setup) -> Result<Ended, Failure> 
             Ok(ended)
         }
         // The connection is gone; what came before that may still tell how the program ended.
-        Err(error) => hear(&mut reader).await.map_err(|_| error.into()),
+        Err(error) => hear(&mut reader, &impatience).await.map_err(|_| error.into()),
     }
 }
 
-async fn hear(reader: &mut StreamReader) -> Result<Ended, Failure> {
+async fn hear(reader: &mut StreamReader, impatience: &RefCell<Impatience>) -> Result<Ended, Failure> {
     let mut out = tokio::io::stdout();
     let mut err = tokio::io::stderr();
     loop {
         let written = match reader.next().await? {
-            Output::Stdout(bytes) => write(&mut out, &bytes).await,
+            Output::Stdout(bytes) => {
+                impatience.borrow_mut().answered(&bytes);
+                write(&mut out, &bytes).await
+            }
             Output::Stderr(bytes) => write(&mut err, &bytes).await,
             Output::Ended(end) => return Ok(Ended::Stream(end)),
         };
@@ -108,7 +119,7 @@ async fn write(out: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> io::Resu
     out.flush().await
 }
 
-async fn say(inputs: &mut Inputs, writer: &mut StreamWriter) -> Result<Ended, ClientError> {
+async fn say(inputs: &mut Inputs<'_>, writer: &mut StreamWriter) -> Result<Ended, ClientError> {
     let first = Instant::now() + SIGN_OF_LIFE_EVERY;
     let mut life = interval_at(first, SIGN_OF_LIFE_EVERY);
     life.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -129,8 +140,9 @@ enum Said {
 }
 
 /// Everything on this side that has something to say.
-struct Inputs {
+struct Inputs<'a> {
     setup: Setup,
+    impatience: &'a RefCell<Impatience>,
     typed: Option<mpsc::Receiver<Vec<u8>>>,
     escapes: Escapes,
     resized: Signal,
@@ -143,9 +155,9 @@ struct Inputs {
     _raw: Option<RawMode>,
 }
 
-impl Inputs {
+impl<'a> Inputs<'a> {
     /// Listens for signals before the terminal changes: one that came between would leave it raw.
-    fn new(setup: Setup) -> Result<Self, Failure> {
+    fn new(setup: Setup, impatience: &'a RefCell<Impatience>) -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|source| Failure::Runtime { source });
         // On a raw terminal the first three come as keys, and a signal is meant for pwctl.
         let kinds = [
@@ -166,6 +178,7 @@ impl Inputs {
         };
         Ok(Self {
             setup,
+            impatience,
             typed: (setup.input == Stdin::Passed).then(terminal::typed),
             first: (setup.input == Stdin::Empty).then_some(Input::End),
             escapes: Escapes::new(),
@@ -186,10 +199,14 @@ impl Inputs {
         loop {
             tokio::select! {
                 piece = next_of(&mut self.typed) => return self.typed(piece),
-                number = any_of(&mut self.signals) => return match self.setup.signals {
-                    true => Said::Input(Input::Signal(number)),
-                    false => Said::Ended(Ended::Signalled(number)),
-                },
+                number = any_of(&mut self.signals) => return self.signalled(number),
+                () = rests_until(self.impatience.borrow().ends_at(), self.setup.impatient) => {
+                    // What was answered meanwhile counts.
+                    let ends_at = self.impatience.borrow().ends_at();
+                    if ends_at.is_some_and(|at| at <= Instant::now()) {
+                        return Said::Ended(Ended::Signalled(SIGINT));
+                    }
+                }
                 _ = self.resized.recv(), if self.setup.tty => {
                     if let Some((columns, rows)) = terminal::size() {
                         return Said::Input(Input::Resize { columns, rows });
@@ -199,17 +216,36 @@ impl Inputs {
         }
     }
 
+    fn signalled(&self, number: i32) -> Said {
+        let leaves = number == SIGINT && self.setup.impatient && self.impatience.borrow_mut().signalled();
+        match self.setup.signals && !leaves {
+            true => Said::Input(Input::Signal(number)),
+            false => Said::Ended(Ended::Signalled(number)),
+        }
+    }
+
     fn typed(&mut self, piece: Option<Vec<u8>>) -> Said {
         let Some(piece) = piece else {
             self.typed = None;
             return Said::Input(Input::End);
         };
+        if self.setup.raw {
+            self.impatience.borrow_mut().typed(&piece, Instant::now());
+        }
         if !self.setup.escapes {
             return Said::Input(Input::Data(piece.into()));
         }
         let typed = self.escapes.take(&piece);
         self.leaves = typed.leaves;
         Said::Input(Input::Data(typed.bytes.into()))
+    }
+}
+
+/// Ends at that time; never, where there is none or nobody asks.
+async fn rests_until(at: Option<Instant>, is_asked: bool) {
+    match at.filter(|_| is_asked) {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

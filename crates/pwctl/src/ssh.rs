@@ -4,7 +4,7 @@
 //! would have to remove; the known-hosts files of this person and machine are neither read nor written.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use api::Vm;
@@ -39,11 +39,7 @@ impl Target {
             name: vm.name.clone(),
         };
         let host_key = vm.host_key.as_deref().and_then(plain_key).ok_or_else(unknown)?;
-        let login = vm
-            .login
-            .as_deref()
-            .filter(|login| is_plain(login, "._-"))
-            .ok_or_else(unknown)?;
+        let login = plain_login(vm).ok_or_else(unknown)?;
         Ok(Self {
             address: vm.address.ok_or_else(unknown)?,
             port: vm.ssh_port.ok_or_else(unknown)?,
@@ -53,12 +49,24 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Where the VM's SSH server listens.
+    pub(crate) const fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
 /// The first two words of a key line, if they are what a key line holds. It comes from a host and ends up in a
 /// command that ssh runs.
-fn plain_key(line: &str) -> Option<String> {
+pub(crate) fn plain_key(line: &str) -> Option<String> {
     let mut words = line.split_ascii_whitespace();
     let (kind, blob) = (words.next()?, words.next()?);
     (is_plain(kind, "@.-") && is_plain(blob, "+/=")).then(|| format!("{kind} {blob}"))
+}
+
+/// The login name, if it is what one looks like.
+pub(crate) fn plain_login(vm: &Vm) -> Option<&str> {
+    vm.login.as_deref().filter(|login| is_plain(login, "._-"))
 }
 
 fn is_plain(text: &str, also: &str) -> bool {

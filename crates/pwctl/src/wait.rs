@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
-use crate::output::Talk;
+use crate::output::Output;
 use crate::progress::Progress;
 
 /// How often the VM is looked at while no event comes. The clock on the progress line moves as often.
@@ -60,9 +60,9 @@ pub(crate) async fn until(
     asked: &Vm,
     goal: Goal,
     limit: Duration,
-    talk: Talk,
+    output: &Output,
 ) -> Result<Option<Vm>, Failure> {
-    let mut progress = Progress::new(talk);
+    let mut progress = Progress::new(output.is_watched());
     let waiting = Waiting {
         client,
         id: asked.id.to_string(),

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exec::by_signal;
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -20,6 +21,7 @@ Examples:
   pwctl console web --read-only > boot.log")]
 pub(crate) struct Console {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
     /// Look only; leave with Ctrl-C
     #[arg(long)]
@@ -50,6 +52,7 @@ impl Console {
             raw,
             signals: false,
             escapes: on_terminal,
+            impatient: false,
         };
         let ended = session::run(stream, setup).await;
         if raw {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::table::or_dash;
 use crate::wait::{self, Goal};
-use crate::{image, keys};
+use crate::{complete, image, keys, ssh_config};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -22,8 +22,19 @@ pub(crate) struct Create {
     /// The VM's name: up to 63 of a-z, 0-9 and -
     name: String,
     /// NAME[:TAG], REGISTRY/NAME[:TAG], NAME@sha256:DIGEST, or oci:DIRECTORY[:TAG] on the server's machine
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", add = complete::images())]
     image: String,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// The machine, whatever it is for.
+#[derive(Debug, Args)]
+pub(crate) struct Machine {
     /// Virtual processors [default: 1]
     #[arg(long, value_name = "N")]
     cpus: Option<u32>,
@@ -36,10 +47,21 @@ pub(crate) struct Create {
     /// Public key that may sign in; repeatable [default: the one that make up made]
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
-    #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
-    waiting: Waiting,
+}
+
+impl Machine {
+    /// The wish for one of this name and image.
+    pub(crate) fn wish(&self, name: String, image: &str, global: &Global) -> Result<CreateVm, Failure> {
+        Ok(CreateVm {
+            name,
+            image: image::absolute(image)?,
+            cpus: self.cpus,
+            memory_bytes: self.memory.map(ByteSize::bytes),
+            disk_bytes: self.disk.map(ByteSize::bytes),
+            keys: keys::public_lines(&self.keys, &global.state)?,
+            ..CreateVm::default()
+        })
+    }
 }
 
 /// What is chosen more rarely.
@@ -79,49 +101,38 @@ impl Options {
 impl Create {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let wish = CreateVm {
-            name: self.name,
-            image: image::absolute(&self.image)?,
-            cpus: self.cpus,
-            memory_bytes: self.memory.map(ByteSize::bytes),
-            disk_bytes: self.disk.map(ByteSize::bytes),
-            keys: keys::public_lines(&self.keys, &global.state)?,
             user_cas: keys::lines_of(&self.options.ssh_cas)?,
             image_keys: self.options.image_keys,
             console: self.options.console,
             service: self.options.service(),
+            ..self.machine.wish(self.name, &self.image, global)?
         };
         let client = connect(global)?;
         let vm = client.vm_create(&wish).await?;
         if self.waiting.no_wait {
-            return output.result(&vm, || asked_for(&vm, output));
+            ssh_config::renew(global, &client, output).await;
+            return output.one(&vm, &vm.name, || asked_for(&vm));
         }
         let limit = Duration::from_secs(self.waiting.timeout);
-        let vm = wait::until(&client, &vm, Goal::Running, limit, output.talk())
-            .await?
-            .unwrap_or(vm);
-        output.result(&vm, || ready(&vm, output))
+        let waited = wait::until(&client, &vm, Goal::Running, limit, output).await;
+        // Its address and host key are told when it boots, and it is there whatever came of that.
+        ssh_config::renew(global, &client, output).await;
+        let vm = waited?.unwrap_or(vm);
+        output.one(&vm, &vm.name, || ready(&vm))
     }
 }
 
-fn asked_for(vm: &Vm, output: &Output) -> String {
-    match output.is_quiet() {
-        true => format!("{}\n", vm.name),
-        false => format!(
-            "{} is asked for and {}; watch it with: pwctl get {0}\n",
-            vm.name, vm.status
-        ),
-    }
+fn asked_for(vm: &Vm) -> String {
+    format!(
+        "{} is asked for and {}; wait for it with: pwctl wait {0}\n",
+        vm.name, vm.status
+    )
 }
 
-fn ready(vm: &Vm, output: &Output) -> String {
-    match output.is_quiet() {
-        true => format!("{}\n", vm.name),
-        false => {
-            let address = or_dash(vm.address.as_ref());
-            format!(
-                "{} is {} at {address}; sign in with: pwctl ssh {0}\n",
-                vm.name, vm.status
-            )
-        }
-    }
+fn ready(vm: &Vm) -> String {
+    let address = or_dash(vm.address.as_ref());
+    format!(
+        "{} is {} at {address}; sign in with: pwctl ssh {0}\n",
+        vm.name, vm.status
+    )
 }

@@ -6,6 +6,7 @@ use api::{CreateExec, Terminal};
 use clap::Args;
 
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::session::{self, Ended, Setup, Stdin};
@@ -34,7 +35,15 @@ Examples:
   pwctl exec -i web -- tar x -C /srv < files.tar")]
 pub(crate) struct Exec {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
+    #[command(flatten)]
+    pub(crate) program: Program,
+}
+
+/// A command and how it takes part here.
+#[derive(Debug, Args)]
+pub(crate) struct Program {
     /// Pass standard input on
     #[arg(short, long)]
     interactive: bool,
@@ -58,21 +67,27 @@ pub(crate) struct Exec {
 impl Exec {
     /// Gives the exit status.
     pub(crate) async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let setup = self.setup(terminal::is_interactive());
-        let vm = self.vm.clone();
-        let wish = self.wish(setup.tty)?;
-        let stream = connect(global)?.vm_exec(&vm, &wish).await?;
+        let setup = self.program.setup();
+        let wish = self.program.wish(setup.tty)?;
+        let stream = connect(global)?.vm_exec(&self.vm, &wish).await?;
+        status(session::run(stream, setup).await?)
+    }
+}
+
+impl Program {
+    /// How this terminal, or these pipes, take part.
+    pub(crate) fn setup(&self) -> Setup {
+        let setup = self.setup_on(terminal::is_interactive());
         let raw = setup.tty && setup.input == Stdin::Passed && std::io::stdin().is_terminal();
-        let setup = Setup {
+        Setup {
             raw,
             signals: !raw,
             ..setup
-        };
-        status(session::run(stream, setup).await?)
+        }
     }
 
     /// As docker: `-i` and `-t` say what takes part; where neither is given, being on a terminal does.
-    const fn setup(&self, on_terminal: bool) -> Setup {
+    const fn setup_on(&self, on_terminal: bool) -> Setup {
         let by_terminal = on_terminal && !self.interactive && !self.tty;
         let tty = self.tty || by_terminal;
         let input = match (self.interactive || by_terminal, tty) {
@@ -86,19 +101,21 @@ impl Exec {
             raw: false,
             signals: true,
             escapes: false,
+            impatient: false,
         }
     }
 
-    fn wish(self, tty: bool) -> Result<CreateExec, Failure> {
+    /// What the server is asked for.
+    pub(crate) fn wish(&self, tty: bool) -> Result<CreateExec, Failure> {
         let shell = || vec!["/bin/sh".to_owned()];
         let (columns, rows) = terminal::size().unwrap_or(USUAL_SIZE);
         Ok(CreateExec {
-            command: Some(self.command)
+            command: Some(self.command.clone())
                 .filter(|command| !command.is_empty())
                 .unwrap_or_else(shell),
             env: environment(&self.env),
-            working_dir: self.workdir,
-            user: self.user,
+            working_dir: self.workdir.clone(),
+            user: self.user.clone(),
             terminal: tty.then(|| Terminal {
                 columns,
                 rows,
@@ -117,7 +134,8 @@ fn environment(given: &[String]) -> BTreeMap<String, String> {
     given.iter().filter_map(variable).collect()
 }
 
-fn status(ended: Ended) -> Result<u8, Failure> {
+/// The exit status that says how the command ended.
+pub(crate) fn status(ended: Ended) -> Result<u8, Failure> {
     match ended {
         Ended::Stream(End::Exited(code)) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
         Ended::Stream(End::Killed(signal)) | Ended::Signalled(signal) => Ok(by_signal(signal)),
@@ -168,7 +186,7 @@ mod tests {
             (&["-t"], false, Stdin::Unsaid, true),
             (&["-it"], false, Stdin::Passed, true),
         ] {
-            let setup = parsed(words).setup(on_terminal);
+            let setup = parsed(words).program.setup_on(on_terminal);
             assert_eq!((setup.input, setup.tty), (input, tty), "{words:?} {on_terminal}");
         }
     }
@@ -187,11 +205,11 @@ mod tests {
             "-l",
             "--json",
         ]);
-        let wish = exec.wish(false).unwrap();
+        let wish = exec.program.wish(false).unwrap();
         assert_eq!(wish.command, ["ls", "-l", "--json"]);
         assert_eq!(wish.env, BTreeMap::from([("A".to_owned(), "b=c".to_owned())]));
         assert_eq!((wish.working_dir.as_deref(), wish.terminal), (Some("/srv"), None));
-        assert_eq!(parsed(&[]).wish(false).unwrap().command, ["/bin/sh"]);
+        assert_eq!(parsed(&[]).program.wish(false).unwrap().command, ["/bin/sh"]);
     }
 
     #[test]

@@ -1,23 +1,30 @@
 use api::{Service, Vm};
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::ssh::quoted;
-use crate::table::{or_dash, pairs, size};
+use crate::table::{age, or_dash, pairs, size};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pwctl get web
+  pwctl get web -o yaml")]
 pub(crate) struct Get {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
 }
 
 impl Get {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let vm = connect(global)?.vm_get(&self.vm).await?;
-        output.result(&vm, || text(&vm))
+        output.one(&vm, &vm.name, || text(&vm))
     }
 }
 
@@ -44,7 +51,7 @@ fn text(vm: &Vm) -> String {
         ("host", or_dash(vm.host.as_ref())),
         ("address", or_dash(vm.address.as_ref())),
         ("host key", or_dash(vm.host_key.as_ref())),
-        ("created", vm.created_at.clone()),
+        ("created", created(vm)),
         ("ssh", or_dash(vm.ssh.as_ref())),
         ("service", service(&vm.service)),
     ]);
@@ -61,6 +68,14 @@ fn text(vm: &Vm) -> String {
         lines.push(("console", "asked for".to_owned()));
     }
     pairs(&lines)
+}
+
+fn created(vm: &Vm) -> String {
+    format!(
+        "{} ({} ago)",
+        vm.created_at,
+        age(&vm.created_at, Timestamp::now())
+    )
 }
 
 /// How the service is, in a line.

@@ -8,12 +8,15 @@ use crate::args::{Global, Waiting};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::table::{columns, or_dash, size};
+use crate::table::Column::{Elastic, Whole};
+use crate::table::{Table, or_dash, size, status};
 use crate::wait::{self, Goal};
+use crate::{complete, ssh_config};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Host {
     /// List hosts
+    #[command(after_help = "Example:\n  pwctl host ls")]
     Ls,
     /// List the VMs that hosts hold and nobody here asked for; they keep running until you decide
     Found(Found),
@@ -24,8 +27,10 @@ pub(crate) enum Host {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pwctl host found")]
 pub(crate) struct Found {
     /// Name or id [default: all hosts]
+    #[arg(add = complete::hosts())]
     host: Option<String>,
 }
 
@@ -54,22 +59,26 @@ impl Host {
             Self::Found(found) => {
                 let items = found_on(&client, found.host.as_deref()).await?;
                 let list = FoundList { items, next: None };
-                output.result(&list, || found_table(&list.items, output))
+                let ids = || list.items.iter().map(|vm| vm.id.to_string()).collect();
+                output.list(&list, ids, || found_table(&list.items))
             }
-            Self::Adopt(adopt) => adopt.run(&client, output).await,
+            Self::Adopt(adopt) => adopt.run(global, &client, output).await,
             Self::Rm(remove) => remove.run(&client, output).await,
         }
     }
 }
 
 impl AdoptVm {
-    async fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
+    async fn run(self, global: &Global, client: &Client, output: &Output) -> Result<(), Failure> {
         let found = find(client, &self.vm).await?;
         let wish = Adopt { name: self.name };
         let vm = client
             .host_found_adopt(&found.host, &found.id.to_string(), &wish)
             .await?;
-        output.result(&vm, || format!("{} is adopted and {}\n", vm.name, vm.status))
+        ssh_config::renew(global, client, output).await;
+        output.one(&vm, &vm.name, || {
+            format!("{} is adopted and {}\n", vm.name, vm.status)
+        })
     }
 }
 
@@ -83,14 +92,14 @@ impl RemoveFound {
             match client.vm_get(&id).await {
                 Ok(vm) => {
                     let limit = Duration::from_secs(self.waiting.timeout);
-                    wait::until(client, &vm, Goal::Gone, limit, output.talk()).await?;
+                    wait::until(client, &vm, Goal::Gone, limit, output).await?;
                 }
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let word = if self.waiting.no_wait { "going" } else { "gone" };
-        output.result(&json!({ "items": [id], "next": null }), || {
+        output.many(&json!({ "items": [id], "next": null }), vec![id.clone()], || {
             format!("{id} is {word}\n")
         })
     }
@@ -120,59 +129,58 @@ async fn find(client: &Client, vm: &str) -> Result<FoundVm, Failure> {
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
     let list = client.host_list().await?;
-    output.result(&list, || {
-        if output.is_quiet() {
-            return list.items.iter().map(|host| format!("{}\n", host.name)).collect();
-        }
-        let head = [
-            "NAME", "STATUS", "VMS", "FOUND", "CPUS", "MEMORY", "DISK", "PROBLEM",
-        ];
+    let names = || list.items.iter().map(|host| host.name.clone()).collect();
+    let of = |booked: String, capacity: String| format!("{booked}/{capacity}").into();
+    output.list(&list, names, || {
         let rows = list.items.iter().map(|host| {
-            vec![
-                host.name.clone(),
-                host.status.clone(),
-                host.vms.to_string(),
-                host.found.to_string(),
-                format!("{}/{}", host.booked.cpus, host.capacity.cpus),
-                format!(
-                    "{}/{}",
-                    size(host.booked.memory_bytes),
-                    size(host.capacity.memory_bytes)
-                ),
-                format!(
-                    "{}/{}",
-                    size(host.booked.disk_bytes),
-                    size(host.capacity.disk_bytes)
-                ),
-                or_dash(host.problem.as_ref()),
+            let (booked, capacity) = (&host.booked, &host.capacity);
+            [
+                host.name.as_str().into(),
+                host.status.as_str().into(),
+                host.vms.into(),
+                host.found.into(),
+                of(booked.cpus.to_string(), capacity.cpus.to_string()),
+                of(size(booked.memory_bytes), size(capacity.memory_bytes)),
+                of(size(booked.disk_bytes), size(capacity.disk_bytes)),
+                or_dash(host.problem.as_ref()).into(),
             ]
         });
-        columns(
-            &std::iter::once(head.map(str::to_owned).to_vec())
-                .chain(rows)
-                .collect::<Vec<_>>(),
+        Table::new(
+            [
+                Whole("NAME"),
+                Whole("STATUS"),
+                Whole("VMS"),
+                Whole("FOUND"),
+                Whole("CPUS"),
+                Whole("MEMORY"),
+                Whole("DISK"),
+                Elastic("PROBLEM"),
+            ],
+            rows,
         )
     })
 }
 
-fn found_table(found: &[FoundVm], output: &Output) -> String {
-    if output.is_quiet() {
-        return found.iter().map(|vm| format!("{}\n", vm.id)).collect();
-    }
-    let head = ["ID", "NAME", "HOST", "STATUS", "ADDRESS", "IMAGE"];
+fn found_table(found: &[FoundVm]) -> Table {
     let rows = found.iter().map(|vm| {
-        vec![
-            vm.id.to_string(),
-            or_dash(vm.name.as_ref()),
-            vm.host.clone(),
-            vm.status.to_string(),
-            or_dash(vm.address.as_ref()),
-            or_dash(vm.image.as_ref()),
+        [
+            vm.id.into(),
+            or_dash(vm.name.as_ref()).into(),
+            vm.host.as_str().into(),
+            status(&vm.status),
+            or_dash(vm.address.as_ref()).into(),
+            or_dash(vm.image.as_ref()).into(),
         ]
     });
-    columns(
-        &std::iter::once(head.map(str::to_owned).to_vec())
-            .chain(rows)
-            .collect::<Vec<_>>(),
+    Table::new(
+        [
+            Whole("ID"),
+            Whole("NAME"),
+            Whole("HOST"),
+            Whole("STATUS"),
+            Whole("ADDRESS"),
+            Elastic("IMAGE"),
+        ],
+        rows,
     )
 }

@@ -7,17 +7,20 @@ use crate::connect::connect;
 use crate::failure::Failure;
 use crate::image;
 use crate::output::Output;
-use crate::table::{columns, size};
+use crate::table::Column::{Elastic, Whole};
+use crate::table::{Table, size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     /// List images
+    #[command(after_help = "Example:\n  pwctl image ls")]
     Ls,
     /// Print the full form of a reference, as VMs show it
     Name(Name),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pwctl image name debian:12")]
 pub(crate) struct Name {
     /// As create takes it
     #[arg(value_name = "REF")]
@@ -34,7 +37,7 @@ impl Image {
                     .parse::<ImageRef>()
                     .map_err(|source| Failure::Image { source })?
                     .to_string();
-                output.result(&json!({ "image": full }), || format!("{full}\n"))
+                output.one(&json!({ "image": full }), &full, || format!("{full}\n"))
             }
         }
     }
@@ -42,28 +45,30 @@ impl Image {
 
 async fn list(global: &Global, output: &Output) -> Result<(), Failure> {
     let list = connect(global)?.image_list().await?;
-    output.result(&list, || {
-        if output.is_quiet() {
-            return list
-                .items
-                .iter()
-                .map(|image| format!("{}\n", image.digest))
-                .collect();
-        }
-        let head = ["DIGEST", "SIZE", "HOSTS", "REFERENCES"];
+    let digests = || list.items.iter().map(|image| image.digest.clone()).collect();
+    output.list(&list, digests, || {
+        let is_wide = output.page().is_wide;
         let rows = list.items.iter().map(|image| {
-            vec![
-                // As much as people compare by eye.
-                image.digest.chars().take("sha256:".len() + 12).collect(),
-                size(image.size_bytes),
-                image.hosts.join(","),
-                image.references.join(","),
+            [
+                match is_wide {
+                    true => image.digest.clone(),
+                    // As much as people compare by eye.
+                    false => image.digest.chars().take("sha256:".len() + 12).collect(),
+                }
+                .into(),
+                size(image.size_bytes).into(),
+                image.hosts.join(",").into(),
+                image.references.join(",").into(),
             ]
         });
-        columns(
-            &std::iter::once(head.map(str::to_owned).to_vec())
-                .chain(rows)
-                .collect::<Vec<_>>(),
+        Table::new(
+            [
+                Whole("DIGEST"),
+                Whole("SIZE"),
+                Elastic("HOSTS"),
+                Elastic("REFERENCES"),
+            ],
+            rows,
         )
     })
 }

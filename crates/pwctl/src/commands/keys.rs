@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{Global, Waiting};
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::keys::lines_of;
 use crate::output::Output;
-use crate::table::{columns, or_dash};
+use crate::table::Column::{Elastic, Whole};
+use crate::table::{Table, or_dash};
 use crate::wait::{self, Goal};
 
 #[derive(Debug, Args)]
@@ -21,6 +23,7 @@ Examples:
   pwctl keys web --add ~/.ssh/id_ed25519.pub --remove SHA256:NCeRYfpm4bYWdLTuMh87b9n0jraYiZFCvew08n4GatY")]
 pub(crate) struct Keys {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
     /// Public keys that may sign in from now on
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -48,7 +51,10 @@ impl Keys {
             vm = self.change(&client, vm, output).await?;
         }
         let keys: Vec<_> = vm.keys.into_iter().map(shown).collect();
-        output.result(&json!({ "items": keys, "next": null }), || table(&keys, output))
+        let fingerprints = || keys.iter().filter_map(|key| key.fingerprint.clone()).collect();
+        output.list(&json!({ "items": keys, "next": null }), fingerprints, || {
+            table(&keys)
+        })
     }
 
     /// Asks for the keys as they shall be, and waits until the VM, where it runs, has them.
@@ -65,7 +71,7 @@ impl Keys {
             return Ok(asked);
         }
         let limit = Duration::from_secs(self.waiting.timeout);
-        let told = wait::until(client, &asked, Goal::Told, limit, output.talk()).await?;
+        let told = wait::until(client, &asked, Goal::Told, limit, output).await?;
         Ok(told.unwrap_or(asked))
     }
 }
@@ -117,22 +123,17 @@ fn shown(line: String) -> Shown {
     }
 }
 
-fn table(keys: &[Shown], output: &Output) -> String {
-    if output.is_quiet() {
-        let fingerprints = keys.iter().filter_map(|key| key.fingerprint.as_ref());
-        return fingerprints.map(|key| format!("{key}\n")).collect();
-    }
-    let head = ["FINGERPRINT", "TYPE", "COMMENT"].map(str::to_owned).to_vec();
+fn table(keys: &[Shown]) -> Table {
     let rows = keys.iter().map(|key| {
         let mut words = key.line.splitn(3, ' ');
         let (kind, comment) = (words.next(), words.nth(1));
-        vec![
-            or_dash(key.fingerprint.as_ref()),
-            or_dash(kind.as_ref()),
-            or_dash(comment.as_ref()),
+        [
+            or_dash(key.fingerprint.as_ref()).into(),
+            or_dash(kind.as_ref()).into(),
+            or_dash(comment.as_ref()).into(),
         ]
     });
-    columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    Table::new([Whole("FINGERPRINT"), Whole("TYPE"), Elastic("COMMENT")], rows)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,6 +23,7 @@ Examples:
   pwctl logs web -f --since 10m")]
 pub(crate) struct Logs {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
     /// Go on with what is printed from now on
     #[arg(short, long)]
@@ -98,9 +100,8 @@ fn is_readable(record: LogRecord) -> Result<(), Failure> {
 fn print(records: &[Result<LogRecord, ClientError>], output: &Output) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for record in records.iter().flatten() {
-        if output.is_json() {
-            serde_json::to_writer(&mut out, record)?;
-            out.write_all(b"\n")?;
+        if let Some(document) = output.document(record)? {
+            out.write_all(document.as_bytes())?;
             continue;
         }
         match (record.kind.as_str(), record.bytes()) {

@@ -1,20 +1,33 @@
 //! A file per command: its arguments, and what it does.
 
+mod completion;
+mod config;
+mod config_ssh;
 mod console;
 mod cp;
 mod create;
+mod doctor;
+mod events;
 mod exec;
 mod get;
 mod host;
 mod image;
 mod keys;
+mod login;
 mod logs;
 mod ls;
+mod man_pages;
+mod open;
 mod power;
 mod rm;
+mod run;
 mod ssh;
 mod ssh_command;
+mod ssh_proxy;
 mod version;
+mod wait;
+
+pub(crate) use completion::VARIABLE as COMPLETION_VARIABLE;
 
 use clap::Subcommand;
 
@@ -26,17 +39,24 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Create a VM and wait until you can ssh into it
     Create(create::Create),
+    /// Create a VM, run a command in it, and see how it ends
+    Run(run::Run),
     /// List VMs
-    #[command(visible_alias = "ps")]
+    #[command(visible_aliases = ["ps", "list"])]
     Ls(ls::Ls),
     /// Show all there is to know about a VM
+    #[command(visible_aliases = ["inspect", "show"])]
     Get(get::Get),
-    /// Start a VM that is off or has failed
+    /// Start VMs that are off or have failed
     Start(power::Start),
-    /// Stop a VM, keeping its disk, address and host key
+    /// Stop VMs, keeping their disks, addresses and host keys
     Stop(power::Stop),
+    /// Wait until a VM is as it was asked to be
+    Wait(wait::Wait),
+    /// Follow what happens to a VM
+    Events(events::Events),
     /// Remove VMs with their disks, whatever their status
-    #[command(visible_alias = "delete")]
+    #[command(visible_aliases = ["delete", "destroy"])]
     Rm(rm::Rm),
     /// List the keys that may sign in to a VM, and change them
     Keys(keys::Keys),
@@ -44,6 +64,10 @@ pub(crate) enum Command {
     Ssh(ssh::Ssh),
     /// Print a line that signs in to a VM, to paste into a shell
     SshCommand(ssh_command::SshCommand),
+    /// Set up ssh, scp, rsync and all else that reads ~/.ssh for your VMs
+    ConfigSsh(config_ssh::ConfigSsh),
+    /// Carry an SSH connection to a VM, for ssh's ProxyCommand
+    SshProxy(ssh_proxy::SshProxy),
     /// Run a command in a VM, without SSH
     Exec(exec::Exec),
     /// Print what a VM's service printed
@@ -52,12 +76,28 @@ pub(crate) enum Command {
     Console(console::Console),
     /// Copy files between here and a VM
     Cp(cp::Cp),
+    /// Open what a VM serves in a browser
+    Open(open::Open),
     /// Hosts, and the VMs found on them that pitwall does not know
     #[command(subcommand)]
     Host(host::Host),
     /// Images that hosts hold
     #[command(subcommand)]
     Image(image::Image),
+    /// Sign in to a server
+    Login(login::Login),
+    /// Sign out of a server
+    Logout(login::Logout),
+    /// The servers that pwctl knows
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Look for what is in the way of pwctl here
+    Doctor(doctor::Doctor),
+    /// Print what makes a shell complete pwctl's words
+    Completion(completion::Completion),
+    /// Write the manual's pages
+    #[command(hide = true)]
+    ManPages(man_pages::ManPages),
     /// Show the versions of pwctl and of the server
     Version(version::Version),
 }
@@ -66,8 +106,19 @@ pub(crate) enum Command {
 pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
     match command {
         Command::Ssh(_) => Some(crate::ssh::OWN_FAILURE),
-        Command::Exec(_) => Some(exec::OWN_FAILURE),
+        Command::Exec(_) | Command::Run(_) => Some(exec::OWN_FAILURE),
         Command::Create(_)
+        | Command::Wait(_)
+        | Command::Events(_)
+        | Command::ConfigSsh(_)
+        | Command::SshProxy(_)
+        | Command::Open(_)
+        | Command::Login(_)
+        | Command::Logout(_)
+        | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Completion(_)
+        | Command::ManPages(_)
         | Command::Ls(_)
         | Command::Get(_)
         | Command::Start(_)
@@ -88,7 +139,7 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
 pub(crate) fn own_failure_of(name: &str) -> Option<u8> {
     match name {
         "ssh" => Some(crate::ssh::OWN_FAILURE),
-        "exec" => Some(exec::OWN_FAILURE),
+        "exec" | "run" => Some(exec::OWN_FAILURE),
         _ => None,
     }
 }
@@ -97,6 +148,7 @@ pub(crate) fn own_failure_of(name: &str) -> Option<u8> {
 pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> Result<u8, Failure> {
     let done = match command {
         Command::Exec(command) => return command.run(global).await,
+        Command::Run(command) => return command.run(global, output).await,
         Command::Console(command) => return command.run(global, output).await,
         Command::Logs(command) => command.run(global, output).await,
         Command::Cp(command) => command.run(global).await,
@@ -111,6 +163,17 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> R
         Command::SshCommand(command) => command.run(global, output).await,
         Command::Host(command) => command.run(global, output).await,
         Command::Image(command) => command.run(global, output).await,
+        Command::Wait(command) => command.run(global, output).await,
+        Command::Events(command) => command.run(global, output).await,
+        Command::ConfigSsh(command) => command.run(global, output).await,
+        Command::SshProxy(command) => command.run(global).await,
+        Command::Open(command) => command.run(global, output).await,
+        Command::Login(command) => command.run(global, output).await,
+        Command::Logout(command) => command.run(global, output).await,
+        Command::Config(command) => command.run(global, output),
+        Command::Doctor(command) => command.run(global, output).await,
+        Command::Completion(command) => command.run(),
+        Command::ManPages(command) => command.run(),
         Command::Version(command) => command.run(global, output).await,
     };
     done.map(|()| 0)

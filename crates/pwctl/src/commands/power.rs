@@ -1,18 +1,21 @@
-use std::time::Duration;
-
-use api::{Client, Vm};
 use clap::Args;
 
 use crate::args::{Global, Waiting};
+use crate::bulk::{Done, Vms};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::wait::{self, Goal};
+use crate::ssh_config;
+use crate::wait::Goal;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pwctl start web
+  pwctl start web db")]
 pub(crate) struct Start {
-    /// Name or id
-    vm: String,
+    #[command(flatten)]
+    vms: Vms,
     #[command(flatten)]
     waiting: Waiting,
 }
@@ -20,15 +23,25 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let client = connect(global)?;
-        let asked = client.vm_start(&self.vm).await?;
-        settle(&client, asked, Goal::Running, self.waiting, output).await
+        let asked = Done::ask(&self.vms.meant(&client).await?, async |vm| {
+            client.vm_start(vm).await
+        })
+        .await;
+        let done = asked.wait(&client, Goal::Running, self.waiting, output).await;
+        // An address is told when it boots.
+        ssh_config::renew(global, &client, output).await;
+        done.tell(&self.vms, output, |vm| format!("{} is {}\n", vm.name, vm.status))
     }
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pwctl stop web
+  pwctl stop --all --no-wait")]
 pub(crate) struct Stop {
-    /// Name or id
-    vm: String,
+    #[command(flatten)]
+    vms: Vms,
     #[command(flatten)]
     waiting: Waiting,
 }
@@ -36,29 +49,11 @@ pub(crate) struct Stop {
 impl Stop {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let client = connect(global)?;
-        let asked = client.vm_stop(&self.vm).await?;
-        settle(&client, asked, Goal::Stopped, self.waiting, output).await
+        let asked = Done::ask(&self.vms.meant(&client).await?, async |vm| {
+            client.vm_stop(vm).await
+        })
+        .await;
+        let done = asked.wait(&client, Goal::Stopped, self.waiting, output).await;
+        done.tell(&self.vms, output, |vm| format!("{} is {}\n", vm.name, vm.status))
     }
-}
-
-async fn settle(
-    client: &Client,
-    asked: Vm,
-    goal: Goal,
-    waiting: Waiting,
-    output: &Output,
-) -> Result<(), Failure> {
-    let vm = match waiting.no_wait {
-        true => asked,
-        false => {
-            let limit = Duration::from_secs(waiting.timeout);
-            wait::until(client, &asked, goal, limit, output.talk())
-                .await?
-                .unwrap_or(asked)
-        }
-    };
-    output.result(&vm, || match output.is_quiet() {
-        true => format!("{}\n", vm.name),
-        false => format!("{} is {}\n", vm.name, vm.status),
-    })
 }

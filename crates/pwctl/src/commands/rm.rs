@@ -1,64 +1,79 @@
-use std::time::Duration;
-
-use api::{Client, Vm};
+use api::ClientError;
 use clap::Args;
 use serde_json::json;
 
 use crate::args::{Global, Waiting};
+use crate::bulk::{Done, Vms};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::wait::{self, Goal};
+use crate::wait::Goal;
+use crate::{ssh_config, terminal};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+VMs that are named go at once. With --all a person is asked first; elsewhere --yes is needed.
+
+Examples:
+  pwctl rm web
+  pwctl rm web db --ignore-missing
+  pwctl rm --all --dry-run")]
 pub(crate) struct Rm {
-    /// Names or ids
-    #[arg(required = true, value_name = "NAME")]
-    vms: Vec<String>,
+    #[command(flatten)]
+    vms: Vms,
     /// What is not there is no failure
     #[arg(long)]
     ignore_missing: bool,
+    /// Ask nothing
+    #[arg(long, short)]
+    yes: bool,
+    /// Say what would go, and leave it
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     waiting: Waiting,
 }
 
 impl Rm {
-    /// Asks for all of them first, so that they go at the same time; the first failure is told at the end.
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let client = connect(global)?;
-        let mut going = Vec::new();
-        let mut failure = None;
-        for vm in &self.vms {
-            match client.vm_delete(vm).await {
-                Ok(vm) => going.push(vm),
-                Err(error) if error.is_not_found() && self.ignore_missing => {}
-                Err(error) => failure = failure.or(Some(Failure::from(error))),
-            }
+        let names = self.vms.meant(&client).await?;
+        let is_missing = |failure: &Failure| {
+            let is_not_found = matches!(failure, Failure::Client(error) if ClientError::is_not_found(error));
+            is_not_found && self.ignore_missing
+        };
+        if self.dry_run {
+            let there = Done::ask(&names, async |vm| client.vm_get(vm).await).await;
+            return told(there.forgive(is_missing), "would go", output);
         }
-        let mut removed = Vec::new();
-        for vm in going {
-            match self.finish(&client, &vm, output).await {
-                Ok(()) => removed.push(vm.name),
-                Err(error) => failure = failure.or(Some(error)),
-            }
+        if !self.vms.is_named() && !self.yes && !names.is_empty() {
+            confirm(&names)?;
         }
-        let word = if self.waiting.no_wait { "going" } else { "gone" };
-        output.result(&json!({ "items": removed, "next": null }), || {
-            match output.is_quiet() {
-                true => removed.iter().map(|name| format!("{name}\n")).collect(),
-                false => removed.iter().map(|name| format!("{name} is {word}\n")).collect(),
-            }
-        })?;
-        failure.map_or(Ok(()), Err)
+        let asked = Done::ask(&names, async |vm| client.vm_delete(vm).await).await;
+        let going = asked.forgive(is_missing);
+        let done = going.wait(&client, Goal::Gone, self.waiting, output).await;
+        ssh_config::renew(global, &client, output).await;
+        let word = if self.waiting.no_wait {
+            "is going"
+        } else {
+            "is gone"
+        };
+        told(done, word, output)
     }
+}
 
-    async fn finish(&self, client: &Client, vm: &Vm, output: &Output) -> Result<(), Failure> {
-        if self.waiting.no_wait {
-            return Ok(());
-        }
-        let limit = Duration::from_secs(self.waiting.timeout);
-        wait::until(client, vm, Goal::Gone, limit, output.talk())
-            .await
-            .map(drop)
+fn confirm(names: &[String]) -> Result<(), Failure> {
+    let question = format!("Remove {} with their disks?", names.join(", "));
+    match terminal::confirms(&question) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::Declined),
+        None => Err(Failure::Unconfirmed),
     }
+}
+
+fn told(done: Done, word: &str, output: &Output) -> Result<(), Failure> {
+    let names: Vec<_> = done.vms.iter().map(|vm| vm.name.clone()).collect();
+    let lines = || names.iter().map(|name| format!("{name} {word}\n")).collect();
+    output.many(&json!({ "items": names, "next": null }), names.clone(), lines)?;
+    done.outcome()
 }

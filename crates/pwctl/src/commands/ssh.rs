@@ -6,6 +6,7 @@ use std::process;
 use clap::Args;
 
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::keys;
@@ -21,6 +22,7 @@ Examples:
   tar c . | pwctl ssh web -- tar x -C /srv")]
 pub(crate) struct Ssh {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
     /// Private key to sign in with [default: the one that make up made]
     #[arg(short, long, value_name = "FILE")]

@@ -4,14 +4,19 @@ use clap::Args;
 use serde_json::json;
 
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{keys, ssh};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  pwctl ssh-command web")]
 pub(crate) struct SshCommand {
     /// Name or id
+    #[arg(add = complete::vms())]
     vm: String,
     /// Private key to sign in with [default: the one that make up made]
     #[arg(short, long, value_name = "FILE")]
@@ -26,6 +31,6 @@ impl SshCommand {
         };
         let identity = keys::identity(self.identity.as_deref(), &global.state);
         let line = ssh::line_with_identity(&line, identity.as_deref());
-        output.result(&json!({ "ssh": line }), || format!("{line}\n"))
+        output.one(&json!({ "ssh": line }), &line, || format!("{line}\n"))
     }
 }

@@ -9,6 +9,9 @@ use crate::output::Output;
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  pwctl version")]
 pub(crate) struct Version {}
 
 impl Version {
@@ -18,7 +21,7 @@ impl Version {
             Err(failure) => Err(failure),
         };
         let known = server.as_ref().ok();
-        output.result(&json!({ "pwctl": OWN, "server": known }), || match known {
+        output.one(&json!({ "pwctl": OWN, "server": known }), OWN, || match known {
             None => format!("pwctl  {OWN}\n"),
             Some(server) => format!(
                 "pwctl  {OWN}\nserver {} (API {}, pwctl {} and later)\n",

@@ -1,0 +1,118 @@
+//! The same asked of several VMs: of all of them first, so that they go on side by side, then waited for in turn. What
+//! fails for one keeps none of the others back.
+
+use std::time::Duration;
+
+use api::{Client, ClientError, Vm};
+use clap::Args;
+use serde_json::json;
+
+use crate::args::Waiting;
+use crate::complete;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::wait::{self, Goal};
+
+/// Which VMs are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Vms {
+    /// Names or ids
+    #[arg(required_unless_present = "all", value_name = "NAME", add = complete::vms())]
+    names: Vec<String>,
+    /// All VMs there are
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+}
+
+impl Vms {
+    /// Whether they were named one by one.
+    pub(crate) const fn is_named(&self) -> bool {
+        !self.all
+    }
+
+    /// Whether one VM is meant, so that the result is that VM and no list.
+    const fn is_one(&self) -> bool {
+        !self.all && self.names.len() == 1
+    }
+
+    /// As they are to be asked for.
+    pub(crate) async fn meant(&self, client: &Client) -> Result<Vec<String>, Failure> {
+        if !self.all {
+            return Ok(self.names.clone());
+        }
+        let vms = client.vm_list().await?.items;
+        Ok(vms.into_iter().map(|vm| vm.name).collect())
+    }
+}
+
+/// What became of it.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) vms: Vec<Vm>,
+    failures: Vec<Failure>,
+}
+
+impl Done {
+    /// Asks for it, VM by VM.
+    pub(crate) async fn ask(names: &[String], ask: impl AsyncFn(&str) -> Result<Vm, ClientError>) -> Self {
+        let mut done = Self::default();
+        for name in names {
+            match ask(name).await {
+                Ok(vm) => done.vms.push(vm),
+                Err(error) => done.failures.push(error.into()),
+            }
+        }
+        done
+    }
+
+    /// Forgets failures that are none.
+    pub(crate) fn forgive(mut self, is_none: impl Fn(&Failure) -> bool) -> Self {
+        self.failures.retain(|failure| !is_none(failure));
+        self
+    }
+
+    /// Waits until all are at the goal. Those that are gone stay as they were last.
+    pub(crate) async fn wait(self, client: &Client, goal: Goal, waiting: Waiting, output: &Output) -> Self {
+        if waiting.no_wait {
+            return self;
+        }
+        let mut done = Self {
+            vms: Vec::new(),
+            failures: self.failures,
+        };
+        for vm in self.vms {
+            let limit = Duration::from_secs(waiting.timeout);
+            match wait::until(client, &vm, goal, limit, output).await {
+                Ok(seen) => done.vms.push(seen.unwrap_or(vm)),
+                Err(failure) => done.failures.push(failure),
+            }
+        }
+        done
+    }
+
+    /// Prints each VM's line, then says what failed.
+    pub(crate) fn tell(self, of: &Vms, output: &Output, line: impl Fn(&Vm) -> String) -> Result<(), Failure> {
+        let names = self.vms.iter().map(|vm| vm.name.clone()).collect();
+        let text = || self.vms.iter().map(&line).collect::<String>();
+        match (of.is_one(), self.vms.first()) {
+            (true, Some(vm)) => output.one(vm, &vm.name, text)?,
+            (true, None) => {}
+            (false, _) => output.many(&json!({ "items": self.vms, "next": null }), names, text)?,
+        }
+        self.outcome()
+    }
+
+    /// What failed, all of it.
+    pub(crate) fn outcome(mut self) -> Result<(), Failure> {
+        match (self.failures.len(), self.failures.pop()) {
+            (_, None) => Ok(()),
+            (1, Some(failure)) => Err(failure),
+            (_, Some(last)) => {
+                self.failures.push(last);
+                Err(Failure::Several {
+                    failures: self.failures,
+                })
+            }
+        }
+    }
+}

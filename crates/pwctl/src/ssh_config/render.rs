@@ -1,0 +1,119 @@
+//! Our files in `~/.ssh`, from what the server lists. Pure.
+
+use std::path::PathBuf;
+
+use api::Vm;
+
+use crate::ssh::{plain_key, plain_login, quoted};
+
+/// Beside the person's own file, which names it.
+pub(super) const CONFIG: &str = "pitwall.config";
+pub(super) const KNOWN_HOSTS: &str = "pitwall.known_hosts";
+
+/// How it was set up. It stands in the file's head, so that it is renewed as it was made, by whomever.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Setup {
+    pub(super) pwctl: PathBuf,
+    pub(super) server: String,
+    /// The options of pwctl that mean the server.
+    pub(super) words: Vec<String>,
+    pub(super) identities: Vec<PathBuf>,
+}
+
+const HEAD: &str = "# Made by pwctl config-ssh and renewed by pwctl. What is changed here is lost.\n";
+const SETUP: &str = "# setup: ";
+
+impl Setup {
+    /// Reads it from the file.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let line = text.lines().find_map(|line| line.strip_prefix(SETUP))?;
+        serde_json::from_str(line).ok()
+    }
+
+    fn proxy(&self, name: &str) -> String {
+        let own = self.pwctl.display().to_string();
+        let words = std::iter::once(own).chain(self.words.iter().cloned());
+        let words = words.chain(["ssh-proxy".to_owned(), name.to_owned()]);
+        let line = words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ");
+        // ssh takes a percent sign for the beginning of a value of its own.
+        line.replace('%', "%%")
+    }
+}
+
+/// The file of entries.
+pub(super) fn config(setup: &Setup, vms: &[Vm]) -> String {
+    let line = serde_json::to_string(setup).unwrap_or_default();
+    let mut text = format!("{HEAD}{SETUP}{line}\n");
+    for vm in vms {
+        text.push_str(&entry(setup, vm));
+    }
+    text
+}
+
+fn entry(setup: &Setup, vm: &Vm) -> String {
+    let name = &vm.name;
+    let mut lines = vec![format!("\nHost {name}")];
+    // Known once it has booted.
+    lines.extend(plain_login(vm).map(|login| format!("User {login}")));
+    let identities = setup.identities.iter();
+    lines.extend(identities.map(|path| {
+        format!(
+            "IdentityFile \"{}\"",
+            path.display().to_string().replace('%', "%%")
+        )
+    }));
+    lines.extend([
+        format!("HostKeyAlias {name}"),
+        format!("ProxyCommand {}", setup.proxy(name)),
+        format!("UserKnownHostsFile ~/.ssh/{KNOWN_HOSTS}"),
+        "GlobalKnownHostsFile /dev/null".to_owned(),
+        "StrictHostKeyChecking yes".to_owned(),
+        "CheckHostIP no".to_owned(),
+        "UpdateHostKeys no".to_owned(),
+    ]);
+    lines.join("\n    ") + "\n"
+}
+
+/// The lines of the file of host keys.
+pub(super) fn known_hosts(vms: &[Vm]) -> Vec<String> {
+    vms.iter().flat_map(keys_of).collect()
+}
+
+fn keys_of(vm: &Vm) -> Vec<String> {
+    // A server of before tells the first key only.
+    let first = vm.host_key.iter().filter(|_| vm.host_keys.is_empty());
+    let keys = vm.host_keys.iter().chain(first).filter_map(|key| plain_key(key));
+    keys.map(|key| format!("{} {key}", vm.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_leads_through_pwctl_and_pins_the_key() {
+        let setup = Setup {
+            pwctl: "/opt/my tools/pwctl".into(),
+            server: "http://127.0.0.1:7480".into(),
+            words: vec!["--url".into(), "http://h/%7e".into()],
+            identities: vec!["/k/id".into()],
+        };
+        let vm = serde_json::json!({
+            "id": "vm_00000000000000000000000000", "name": "web", "status": "RUNNING", "image": "i", "cpus": 1,
+            "memory_bytes": 1, "disk_bytes": 1, "power": "on", "generation": 1, "login": "fred",
+            "host_key": "ssh-ed25519 AAAA", "host_keys": ["ssh-ed25519 AAAA", "ssh-rsa BBBB\nHost *"],
+            "created_at": "2026-11-22T09:00:00Z"
+        });
+        let vms = [serde_json::from_value(vm).unwrap()];
+        let text = config(&setup, &vms);
+        assert_eq!(Setup::read(&text), Some(setup));
+        let entry = text.split_once("\n\n").unwrap().1;
+        assert_eq!(
+            entry,
+            "Host web\n    User fred\n    IdentityFile \"/k/id\"\n    HostKeyAlias web\n    ProxyCommand '/opt/my tools/pwctl' \
+             --url http://h/%%7e ssh-proxy web\n    UserKnownHostsFile ~/.ssh/pitwall.known_hosts\n    \
+             GlobalKnownHostsFile /dev/null\n    StrictHostKeyChecking yes\n    CheckHostIP no\n    UpdateHostKeys no\n"
+        );
+        assert_eq!(known_hosts(&vms), ["web ssh-ed25519 AAAA", "web ssh-rsa BBBB"]);
+    }
+}
