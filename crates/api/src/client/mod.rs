@@ -3,6 +3,7 @@
 //! An answer that is not good becomes [`ClientError::Problem`] with the server's own words. Fields that this version
 //! does not know are passed over. A token travels only over TLS or to this very machine.
 
+mod actions;
 mod calls;
 mod error;
 mod files;

@@ -1,0 +1,49 @@
+//! `/v1/vms/{vm}/restart`, `rebuild` and `resize`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use control::Control;
+use model::ByteSize;
+
+use crate::auth::Signed;
+use crate::body::Body;
+use crate::refusal::Refusal;
+use crate::vms::{at, shape};
+
+type Vm = Result<Json<api::Vm>, Refusal>;
+
+pub(crate) async fn restart(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+) -> Vm {
+    let vm = control.vm_restart(&caller, &vm.parse()?).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn rebuild(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+    Body(wish): Body<api::RebuildVm>,
+) -> Vm {
+    let image = wish.image.map(|image| at("/image", image.parse())).transpose()?;
+    let vm = control.vm_rebuild(&caller, &vm.parse()?, image).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn resize(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+    Body(wish): Body<api::ResizeVm>,
+) -> Vm {
+    let wish = control::ResizeVm {
+        cpus: wish.cpus,
+        memory: wish.memory_bytes.map(ByteSize::from_bytes),
+        disk: wish.disk_bytes.map(ByteSize::from_bytes),
+        restart: wish.restart,
+    };
+    let vm = control.vm_resize(&caller, &vm.parse()?, wish).await?;
+    Ok(Json(shape(vm)))
+}
