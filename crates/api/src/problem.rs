@@ -132,3 +132,7 @@ pub const fn code_row(code: ProblemCode) -> CodeRow {
     };
     CodeRow { status, exit, title }
 }
+        ProblemCode::InvalidCursor => (400, ExitCode::Usage, "The cursor is none of this list"),
+        ProblemCode::Changed => (412, ExitCode::Conflict, "Somebody else has changed it"),
+        ProblemCode::IdempotencyMismatch => (422, ExitCode::Conflict, "The key was used for another request"),
+        ProblemCode::WaitImpossible => (409, ExitCode::Error, "It cannot be waited for"),

@@ -52,6 +52,14 @@ problem_codes! {
     BodyTooLarge = "body_too_large";
     /// Several have that name.
     AmbiguousName = "ambiguous_name";
+    /// The cursor is none of this list.
+    InvalidCursor = "invalid_cursor";
+    /// Something else is asked by now than `If-Match` says.
+    Changed = "changed";
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyMismatch = "idempotency_mismatch";
+    /// What is waited for cannot come about by itself.
+    WaitImpossible = "wait_impossible";
     /// Another VM, user or team has that name.
     NameTaken = "name_taken";
     /// What was asked does not fit the VM's status.
