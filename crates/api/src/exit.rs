@@ -37,6 +37,7 @@ impl ExitCode {
         match code {
             ReasonCode::DiskFull | ReasonCode::NoAddress => Self::Capacity,
             ReasonCode::BootTimeout => Self::Timeout,
+            ReasonCode::OwnerDisabled => Self::SignIn,
             ReasonCode::RegistryUnreachable => Self::Unavailable,
             ReasonCode::ImageNotFound
             | ReasonCode::ImageForbidden

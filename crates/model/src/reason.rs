@@ -71,6 +71,8 @@ reason_codes! {
     StateDamaged = "state_damaged";
     /// This placement of the VM was removed on the host and is never made again.
     PlacementRemoved = "placement_removed";
+    /// Its owner was disabled, so it is kept off.
+    OwnerDisabled = "owner_disabled";
     /// A code from a newer version; its sentence still tells.
     Unrecognised = "unrecognised";
 }
