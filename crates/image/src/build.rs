@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::entry::{BLOCK, Entry};
 use crate::erofs::{self, Blobs, Device, ErofsError, Form};
+use crate::guard::Guards;
 use crate::image::{DiskKind, Image, ImageDisk};
 use crate::layer::{DATA, ENTRIES};
 use crate::merge::{self, MergeError};
@@ -110,7 +111,12 @@ pub(crate) fn layers_of(store: &Store, digest: &Digest, config: &Config) -> Vec<
 }
 
 /// Makes an image's file system from its layers, which must be here, and publishes it. Its lock must be held.
-pub(crate) fn build(store: &Store, recipe: &Recipe, config: &Config) -> Result<(), BuildError> {
+pub(crate) fn build(
+    store: &Store,
+    recipe: &Recipe,
+    guards: &Guards,
+    config: &Config,
+) -> Result<(), BuildError> {
     check_room(store, recipe, config.limits.metadata_bytes)?;
     let mut layers = Vec::new();
     for layer in &recipe.layers {
@@ -137,6 +143,7 @@ pub(crate) fn build(store: &Store, recipe: &Recipe, config: &Config) -> Result<(
     for (name, content) in [(MANIFEST, &recipe.manifest), (CONFIG, &recipe.config)] {
         write_synced(&temporary.path().join(name), content).map_err(BuildError::Write)?;
     }
+    store.guard(temporary.path(), guards)?;
     Ok(store.replace(temporary.path(), &place)?)
 }
 

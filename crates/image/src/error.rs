@@ -88,7 +88,7 @@ fn of_source(error: &SourceError, message: String) -> Reason {
         SourceError::Forbidden { .. } => Reason::lasting(
             Code::ImageForbidden,
             message,
-            "The image does not exist or is private; use one that can be pulled without signing in.",
+            "The image does not exist or is private; check its name, or give credentials that may pull it.",
         ),
         SourceError::Unreachable { .. } | SourceError::TimedOut { .. } => Reason::passing(
             Code::RegistryUnreachable,

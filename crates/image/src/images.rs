@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ByteSize, Digest, ImageRef};
+use model::{ByteSize, Digest, ImageRef, RegistryCredentials};
 
 use crate::build;
 use crate::config::Config;
@@ -20,7 +20,7 @@ pub(crate) const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// The images of a host. Clones are the same cache; several processes may share one.
 ///
-/// All methods but [`pull`](Self::pull) block on the disk for a moment.
+/// All methods but [`pull`](Self::pull) and [`pull_as`](Self::pull_as) block on the disk for a moment.
 #[derive(Clone)]
 pub struct Images {
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ impl Images {
         })
     }
 
-    /// Makes an image available. Tags are looked up each time; what is in the cache is not fetched again.
+    /// Makes an image available that anybody may pull. Tags are looked up each time; what is in the cache is not fetched again.
     /// A pull that is dropped stops soon after.
     ///
     /// # Errors
@@ -56,7 +56,22 @@ impl Images {
         reference: &ImageRef,
         progress: &(dyn Fn(PullEvent) + Send + Sync),
     ) -> Result<Image, PullError> {
-        Pull::new(Arc::clone(&self.shared), reference).run(progress).await
+        self.pull_as(reference, None, progress).await
+    }
+
+    /// The same with credentials. They go to the registry that the reference names and to the token server that it names,
+    /// over TLS or to a registry that is spoken to without; never into the cache.
+    ///
+    /// # Errors
+    /// As for [`pull`](Self::pull).
+    pub async fn pull_as(
+        &self,
+        reference: &ImageRef,
+        credentials: Option<RegistryCredentials>,
+        progress: &(dyn Fn(PullEvent) + Send + Sync),
+    ) -> Result<Image, PullError> {
+        let pull = Pull::new(Arc::clone(&self.shared), reference, credentials);
+        pull.run(progress).await
     }
 
     /// The image with this manifest, if it is in the cache.

@@ -18,6 +18,7 @@
 //! - Two pulls of one image, or of two images with a layer in common, do the work once, also in two processes.
 //! - A pull that fails or is dropped leaves nothing but whole layers, which the next one uses.
 //! - Memory does not grow with the size of files, and what a hostile image may cost is bounded.
+//! - What was pulled with credentials serves only who may pull it as well, though the cache is shared ([`guard`]).
 //! - Nothing is ever unpacked as files on the host: names in an image are only data here.
 
 mod build;
@@ -26,6 +27,7 @@ mod config;
 mod entry;
 mod erofs;
 mod error;
+mod guard;
 mod image;
 mod images;
 mod layer;

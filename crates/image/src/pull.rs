@@ -4,6 +4,8 @@
 //!   find the manifest ─► lock its digest ─► in the cache? ─► configuration ─► layers, in parallel ─► build
 //! ```
 //!
+//! What is in the cache serves a pull that is let in ([`crate::guard`]); else it is fetched again, to show that it can be.
+//!
 //! Whoever comes second waits at the lock and finds the image in the cache. Files are read and written on
 //! blocking threads. Each of them holds what it needs, locks included, so a pull may be dropped at any point:
 //! the threads see it, stop, and clean up after themselves.
@@ -13,17 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use model::{Digest, ImageRef};
+use model::{Digest, ImageRef, RegistryCredentials};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::{self, BuildError, Recipe};
 use crate::error::{PullError, PullFailure};
+use crate::guard::{Access, Guards};
 use crate::image::{Image, PullEvent};
 use crate::images::{LOCK_POLL, Shared, image_lock};
 use crate::layer::{self, BlobInput, LayerError, Progress};
 use crate::source::{self, BlobInfo, Found, Source, SourceError};
 use crate::spec::{self, LayerInfo};
-use crate::store::{Lock, StoreError};
+use crate::store::{Cached, Lock, StoreError};
 
 /// Layers taken in at once. More would not be faster: one already keeps three threads busy.
 const PARALLEL: usize = 3;
@@ -38,6 +41,7 @@ pub(crate) struct Pull {
     shared: Arc<Shared>,
     reference: ImageRef,
     name: String,
+    credentials: Option<RegistryCredentials>,
     cancelled: CancellationToken,
 }
 
@@ -48,21 +52,26 @@ impl Drop for Pull {
 }
 
 impl Pull {
-    pub(crate) fn new(shared: Arc<Shared>, reference: &ImageRef) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        reference: &ImageRef,
+        credentials: Option<RegistryCredentials>,
+    ) -> Self {
         let cancelled = CancellationToken::new();
         Self {
             shared,
             reference: reference.clone(),
             name: reference.to_string(),
+            credentials,
             cancelled,
         }
     }
 
     pub(crate) async fn run(&self, progress: OnEvent<'_>) -> Result<Image, PullError> {
-        let reference = self.reference.clone();
+        let (reference, credentials) = (self.reference.clone(), self.credentials.clone());
         // The first TLS connection reads the host's certificates.
         let source = self
-            .blocking(move |shared| Source::of(&reference, &shared.http))
+            .blocking(move |shared| Source::of(&reference, credentials, &shared.http))
             .await?;
         let source = source.map_err(|source| self.source_failed(source))?;
         let architecture = self.shared.config.architecture;
@@ -73,18 +82,22 @@ impl Pull {
         let digest = found.digest;
         progress(PullEvent::Resolved { digest });
         let held = Arc::new(self.hold(&digest, progress).await?);
+        let access = source.access();
         let image = match self.load(digest).await? {
-            Some(image) => image,
-            None => self.make(&source, found, held, progress).await?,
+            Some(image) if self.is_let_in(digest, &access).await? => image,
+            Some(_) | None => self.make(&source, found, held, progress).await?,
         };
         let name = self.name.clone();
-        self.on_disk(move |shared| shared.store.remember(&name, &digest))
-            .await?;
+        self.on_disk(move |shared| {
+            shared.store.admit(&shared.store.image(&digest), &access)?;
+            shared.store.remember(&name, &digest)
+        })
+        .await?;
         progress(PullEvent::Ready { digest });
         Ok(image)
     }
 
-    /// Fetches, checks and builds an image that is not in the cache.
+    /// Fetches, checks and builds an image that is not in the cache, or that this pull must show to have.
     async fn make(
         &self,
         source: &Source,
@@ -97,9 +110,12 @@ impl Pull {
             .await
             .map_err(|source| self.source_failed(source))?;
         self.layers(source, &recipe.layers, &held, progress).await?;
-        progress(PullEvent::Building);
         let digest = recipe.digest;
-        self.build(recipe, held).await?;
+        if let Some(image) = self.load(digest).await? {
+            return Ok(image);
+        }
+        progress(PullEvent::Building);
+        self.build(recipe, Guards::of_new(&source.access()), held).await?;
         let gone = || PullFailure::Build {
             reference: self.name.clone(),
             source: BuildError::LayerGone(digest),
@@ -172,11 +188,11 @@ impl Pull {
     ) -> Result<(), PullError> {
         let (diff_id, size) = (layer.diff_id, layer.blob.size);
         let lock = Arc::new(self.lock(format!("layer-{}", diff_id.hex()), || ()).await?);
-        if self
-            .on_disk(move |shared| shared.store.read_layer(&diff_id))
-            .await?
-            .is_some()
-        {
+        let access = source.access();
+        let cached = self
+            .on_disk(move |shared| shared.store.use_layer(&diff_id, &access))
+            .await?;
+        if cached == Cached::Usable {
             done.store(size, Ordering::Relaxed);
             return Ok(());
         }
@@ -184,7 +200,8 @@ impl Pull {
         let mut attempt = 1;
         loop {
             let locks = (Arc::clone(held), Arc::clone(&lock));
-            let source = match self.layer_once(source, &layer, &done, locks).await? {
+            let once = self.layer_once(source, &layer, &done, cached, locks);
+            let source = match once.await? {
                 Err(LayerError::Source(error)) if error.is_transient() && attempt < patience.attempts => {
                     error
                 }
@@ -211,6 +228,7 @@ impl Pull {
         source: &Source,
         layer: &LayerInfo,
         done: &Progress,
+        cached: Cached,
         locks: (Arc<Held>, Arc<Lock>),
     ) -> Result<Result<(), LayerError>, PullError> {
         let blob = BlobInfo::from(&layer.blob);
@@ -219,15 +237,20 @@ impl Pull {
             Err(error) => return Ok(Err(error.into())),
         };
         let input = BlobInput::new(stream, blob, Arc::clone(done), self.cancelled.clone());
-        let diff_id = layer.diff_id;
+        let (diff_id, access) = (layer.diff_id, source.access());
         self.blocking(move |shared| {
             let _locks = locks;
-            let temporary = shared.store.temporary()?;
+            let store = &shared.store;
+            let temporary = store.temporary()?;
             let taken = layer::take_in(input, &diff_id, temporary.path(), &shared.config.limits);
-            if taken.is_ok() {
-                shared
-                    .store
-                    .replace(temporary.path(), &shared.store.layer(&diff_id))?;
+            match (&taken, cached) {
+                (Ok(()), Cached::No) => {
+                    store.guard(temporary.path(), &Guards::of_new(&access))?;
+                    store.replace(temporary.path(), &store.layer(&diff_id))?;
+                }
+                // It was fetched only to show that this pull may have it; VMs may run from what is there.
+                (Ok(()), Cached::Guarded | Cached::Usable) => store.admit(&store.layer(&diff_id), &access)?,
+                (Err(_), _) => {}
             }
             Ok::<_, StoreError>(taken)
         })
@@ -235,10 +258,16 @@ impl Pull {
         .map_err(PullError::from)
     }
 
-    async fn build(&self, recipe: Recipe, held: Arc<Held>) -> Result<(), PullError> {
+    async fn is_let_in(&self, digest: Digest, access: &Access) -> Result<bool, PullError> {
+        let access = access.clone();
+        self.on_disk(move |shared| shared.store.lets_in(&shared.store.image(&digest), &access))
+            .await
+    }
+
+    async fn build(&self, recipe: Recipe, guards: Guards, held: Arc<Held>) -> Result<(), PullError> {
         let built = self.blocking(move |shared| {
             let _held = held;
-            build::build(&shared.store, &recipe, &shared.config)
+            build::build(&shared.store, &recipe, &guards, &shared.config)
         });
         let reference = self.name.clone();
         Ok(built

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!   ROOT/layers/<diff id>/{entries,data}        a layer, shared by images; no data if it has no file contents
-//!        images/<manifest digest>/{manifest,config,split.erofs,flat.erofs}
+//!                         guards                who may use it without fetching it, unless anybody may
+//!        images/<manifest digest>/{manifest,config,split.erofs,flat.erofs,guards}
 //!        references/<digest of the text>        which manifest a reference led to
 //!        temporary/<number>/                    work in progress, locked by whoever does it
 //!        locks/…  in-use                        who pulls what; shared by pulls, taken alone by sweeps
 //! ```
 //!
 //! What always holds: everything outside `temporary` is whole. It was written and synced there, then renamed
-//! into place and its directory synced. A name in the cache never changes its content; only `references` do.
+//! into place and its directory synced. A name in the cache never changes its content; only `references` and `guards` do.
 //! Locks are `flock`, so they end with their process, and work within a process as between several.
 
+mod guards;
 mod lock;
 mod temporary;
 
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use model::Digest;
 
 use crate::codec;
+use crate::guard::Access;
 use crate::layer::{self, Unpacked};
 pub(crate) use lock::Lock;
 pub(crate) use temporary::Temporary;
@@ -44,6 +47,17 @@ impl StoreError {
             source,
         }
     }
+}
+
+/// What the cache has for a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cached {
+    /// Nothing.
+    No,
+    /// Something that this pull must show to have.
+    Guarded,
+    /// Something it may use.
+    Usable,
 }
 
 /// The cache's directories.
@@ -143,6 +157,19 @@ impl Store {
             tracing::warn!(layer = %diff_id, "a layer in the cache is damaged");
         }
         Ok(layer)
+    }
+
+    /// Whether a pull may use a layer as it is here; if so, it is one of those that have it from now on.
+    pub(crate) fn use_layer(&self, diff_id: &Digest, access: &Access) -> Result<Cached, StoreError> {
+        if self.read_layer(diff_id)?.is_none() {
+            return Ok(Cached::No);
+        }
+        let directory = self.layer(diff_id);
+        if !self.lets_in(&directory, access)? {
+            return Ok(Cached::Guarded);
+        }
+        self.admit(&directory, access)?;
+        Ok(Cached::Usable)
     }
 
     /// The length of a layer's data blob, 0 if it has none.

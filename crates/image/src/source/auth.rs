@@ -5,8 +5,17 @@ use serde::Deserialize;
 
 /// What a registry asks for before it answers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Challenge {
-    /// The token server.
+pub(super) enum Challenge {
+    /// A token of a token server.
+    Token(TokenServer),
+    /// The credentials themselves (RFC 7617).
+    Basic,
+}
+
+/// Who gives tokens for a registry, and what to ask it for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TokenServer {
+    /// Its address.
     pub(super) realm: String,
     pub(super) service: Option<String>,
     pub(super) scope: Option<String>,
@@ -27,12 +36,21 @@ impl TokenAnswer {
 }
 
 impl Challenge {
-    /// Reads a `WWW-Authenticate` header; `None` unless it asks for a bearer token.
+    /// Reads a `WWW-Authenticate` header; `None` if it asks for something else.
     pub(super) fn parse(header: &str) -> Option<Self> {
-        let (scheme, mut rest) = header.trim().split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
+        let header = header.trim();
+        let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
+        if scheme.eq_ignore_ascii_case("basic") {
+            return Some(Self::Basic);
         }
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| TokenServer::parse(rest).map(Self::Token))?
+    }
+}
+
+impl TokenServer {
+    fn parse(mut rest: &str) -> Option<Self> {
         let (mut realm, mut service, mut scope) = (None, None, None);
         while let Some((key, value, further)) = parameter(rest) {
             match key.to_ascii_lowercase().as_str() {
@@ -80,19 +98,25 @@ mod tests {
         let challenge = Challenge::parse(
             r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
         );
-        let expected = Challenge {
+        let expected = TokenServer {
             realm: "https://auth.docker.io/token".into(),
             service: Some("registry.docker.io".into()),
             scope: Some("repository:a/b:pull,push".into()),
         };
-        assert_eq!(challenge, Some(expected));
-        let bare = Challenge::parse("bearer realm=http://x/y, service=z").expect("a challenge");
+        assert_eq!(challenge, Some(Challenge::Token(expected)));
+        let bare = Challenge::parse("bearer realm=http://x/y, service=z");
+        let Some(Challenge::Token(bare)) = bare else {
+            panic!("{bare:?}");
+        };
         assert_eq!(
             (bare.realm.as_str(), bare.service.as_deref()),
             ("http://x/y", Some("z"))
         );
+        for basic in ["Basic realm=\"x\"", "basic"] {
+            assert_eq!(Challenge::parse(basic), Some(Challenge::Basic), "{basic}");
+        }
         for other in [
-            "Basic realm=\"x\"",
+            "Digest realm=\"x\"",
             "Bearer",
             "Bearer service=\"x\"",
             "Bearer realm=\"open",

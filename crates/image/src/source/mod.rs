@@ -7,11 +7,12 @@ mod registry;
 
 use std::io;
 
-use model::{Digest, ImageRef};
+use model::{Digest, ImageRef, RegistryCredentials};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Architecture;
+use crate::guard::Access;
 use crate::layer::Bytestream;
 use crate::spec::{self, Descriptor, Document, Manifest, SpecError};
 pub(crate) use registry::{Http, back_off};
@@ -120,11 +121,23 @@ pub(crate) enum Source {
 
 impl Source {
     /// The place that a reference names.
-    pub(crate) fn of(reference: &ImageRef, http: &Http) -> Result<Self, SourceError> {
+    pub(crate) fn of(
+        reference: &ImageRef,
+        credentials: Option<RegistryCredentials>,
+        http: &Http,
+    ) -> Result<Self, SourceError> {
         Ok(match reference {
             ImageRef::Layout(reference) => Self::Layout(layout::Layout::new(reference.clone())),
-            ImageRef::Registry(reference) => Self::Registry(Box::new(http.registry(reference)?)),
+            ImageRef::Registry(reference) => Self::Registry(Box::new(http.registry(reference, credentials)?)),
         })
+    }
+
+    /// As far as it matters who else may read there.
+    pub(crate) fn access(&self) -> Access {
+        match self {
+            Self::Layout(_) => Access::Anybody { repository: None },
+            Self::Registry(registry) => registry.access(),
+        }
     }
 
     /// Finds the manifest for a platform.

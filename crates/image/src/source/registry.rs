@@ -4,19 +4,21 @@
 //! registry is away for a moment. Blobs are not: who reads one begins again.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use futures_util::StreamExt;
-use model::{Digest, RegistryRef, Selector};
-use reqwest::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
+use model::{Digest, RegistryCredentials, RegistryRef, Selector};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{Challenge, TokenAnswer};
+use super::auth::{Challenge, TokenAnswer, TokenServer};
 use super::{BlobInfo, SourceError};
 use crate::config::Patience;
+use crate::guard::Access;
 use crate::layer::Piece;
 use crate::spec::{MANIFEST_TYPES, MAX_DOCUMENT, SpecError};
 
@@ -46,7 +48,11 @@ impl Http {
     }
 
     /// One repository of a registry.
-    pub(super) fn registry(&self, reference: &RegistryRef) -> Result<Registry, SourceError> {
+    pub(super) fn registry(
+        &self,
+        reference: &RegistryRef,
+        credentials: Option<RegistryCredentials>,
+    ) -> Result<Registry, SourceError> {
         let name = reference.registry.clone();
         let is_plain = is_loopback(&name) || self.insecure.contains(&name);
         let http = if is_plain {
@@ -72,7 +78,8 @@ impl Http {
             is_plain,
             selector,
             patience,
-            token: Arc::default(),
+            credentials,
+            authorization: Mutex::default(),
         })
     }
 
@@ -111,10 +118,24 @@ pub(crate) struct Registry {
     is_plain: bool,
     selector: Selector,
     patience: Patience,
-    token: Arc<Mutex<Option<String>>>,
+    /// Shown only to whoever asks for them.
+    credentials: Option<RegistryCredentials>,
+    /// What the registry wants to see with each request, once it said so.
+    authorization: Mutex<Option<HeaderValue>>,
 }
 
 impl Registry {
+    /// As far as it matters who else may read there.
+    pub(super) fn access(&self) -> Access {
+        let repository = format!("{}/{}", self.name, self.repository);
+        match self.credentials {
+            Some(_) => Access::Credentials { repository },
+            None => Access::Anybody {
+                repository: Some(repository),
+            },
+        }
+    }
+
     /// The manifest or index that the reference names.
     pub(super) async fn top(&self) -> Result<Vec<u8>, SourceError> {
         match &self.selector {
@@ -201,10 +222,14 @@ impl Registry {
         }
     }
 
-    /// A successful answer, with a token if the registry wants one.
+    /// A successful answer, with what the registry wants to see.
     async fn get(&self, path: &str) -> Result<Response, SourceError> {
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let response = self.send(path, token.as_deref()).await?;
+        let shown = self
+            .authorization
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let response = self.send(path, shown).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.judge(path, response);
         }
@@ -212,16 +237,31 @@ impl Registry {
         let challenge = challenges
             .iter()
             .find_map(|value| Challenge::parse(value.to_str().ok()?));
-        let Some(challenge) = challenge else {
-            return self.judge(path, response);
+        let answer = match challenge {
+            Some(Challenge::Token(server)) => {
+                let token = self.fetch_token(&server).await?;
+                self.sensitive(format!("Bearer {token}"))?
+            }
+            Some(Challenge::Basic) => match &self.credentials {
+                Some(credentials) => self.sensitive(basic(credentials))?,
+                None => return self.judge(path, response),
+            },
+            None => return self.judge(path, response),
         };
-        let token = self.fetch_token(&challenge).await?;
-        let response = self.send(path, Some(&token)).await?;
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        let response = self.send(path, Some(answer.clone())).await?;
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         self.judge(path, response)
     }
 
-    async fn send(&self, path: &str, token: Option<&str>) -> Result<Response, SourceError> {
+    /// A header's value that no log shows.
+    fn sensitive(&self, value: String) -> Result<HeaderValue, SourceError> {
+        let value = HeaderValue::try_from(value);
+        let mut value = value.map_err(|_| self.protocol("its token cannot be sent"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    async fn send(&self, path: &str, shown: Option<HeaderValue>) -> Result<Response, SourceError> {
         let url = self
             .base
             .join(path)
@@ -230,8 +270,8 @@ impl Registry {
         if path.starts_with("manifests/") {
             request = request.header(ACCEPT, MANIFEST_TYPES.join(", "));
         }
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(shown) = shown {
+            request = request.header(AUTHORIZATION, shown);
         }
         request
             .send()
@@ -239,23 +279,25 @@ impl Registry {
             .map_err(|source| unreachable(&self.name, source))
     }
 
-    /// An anonymous token. Credentials would be sent here, as HTTP basic authentication.
-    async fn fetch_token(&self, challenge: &Challenge) -> Result<String, SourceError> {
+    /// A token, for the credentials where there are some, else for anybody.
+    async fn fetch_token(&self, server: &TokenServer) -> Result<String, SourceError> {
         let mut realm =
-            Url::parse(&challenge.realm).map_err(|_| self.protocol("its token server has no URL"))?;
+            Url::parse(&server.realm).map_err(|_| self.protocol("its token server has no URL"))?;
         if !self.is_plain && realm.scheme() != "https" {
             return Err(self.protocol("its token server does not use TLS"));
         }
         let pull = format!("repository:{}:pull", self.repository);
         realm
             .query_pairs_mut()
-            .append_pair("scope", challenge.scope.as_ref().unwrap_or(&pull));
-        if let Some(service) = &challenge.service {
+            .append_pair("scope", server.scope.as_ref().unwrap_or(&pull));
+        if let Some(service) = &server.service {
             realm.query_pairs_mut().append_pair("service", service);
         }
-        let response = self
-            .http
-            .get(realm)
+        let mut request = self.http.get(realm);
+        if let Some(credentials) = &self.credentials {
+            request = request.header(AUTHORIZATION, self.sensitive(basic(credentials))?);
+        }
+        let response = request
             .send()
             .await
             .map_err(|source| unreachable(&self.name, source))?;
@@ -294,6 +336,12 @@ impl Registry {
             what,
         }
     }
+}
+
+/// What shows credentials to whoever may see them (RFC 7617).
+fn basic(credentials: &RegistryCredentials) -> String {
+    let pair = format!("{}:{}", credentials.username, credentials.password);
+    format!("Basic {}", BASE64.encode(pair.as_bytes()))
 }
 
 /// How long to wait after an attempt.
@@ -366,7 +414,10 @@ mod tests {
             let model::ImageRef::Registry(reference) = reference.parse().expect("a reference") else {
                 continue;
             };
-            assert_eq!(http.registry(&reference).expect("a client").base.as_str(), base);
+            assert_eq!(
+                http.registry(&reference, None).expect("a client").base.as_str(),
+                base
+            );
         }
     }
 

@@ -9,6 +9,7 @@
 mod debian;
 mod hostile;
 mod layouts;
+mod private;
 mod registry;
 mod support;
 mod torture;
