@@ -38,6 +38,26 @@ pub struct ProblemDocument {
     #[serde(default)]
     #[schema(required, example = json!(null))]
     pub pointer: Option<String>,
+    /// Of `quota_exceeded`: how much may be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 10)]
+    pub limit: Option<u64>,
+    /// Of `quota_exceeded`: how much is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 10)]
+    pub used: Option<u64>,
+    /// Of `quota_exceeded`: how much more was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    pub requested: Option<u64>,
+    /// Of `quota_exceeded`: whose quota it is, `user` or `team`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "user")]
+    pub scope: Option<String>,
+    /// Of `quota_exceeded`: what is counted, one of `vms`, `cpus`, `memory_bytes`, `disk_bytes`, `running`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "vms")]
+    pub resource: Option<String>,
     /// The request's id, as it stands in the server's log.
     #[schema(example = "9f0c2b5e71d84a36")]
     pub request_id: String,
@@ -47,6 +67,7 @@ impl ProblemDocument {
     /// The document of a refusal.
     pub fn new(problem: &Problem, request_id: impl Into<String>) -> Self {
         let row = code_row(problem.code);
+        let quota = problem.quota.as_deref();
         Self {
             kind: format!("/v1/problems/{}", problem.code),
             title: row.title.to_owned(),
@@ -55,6 +76,11 @@ impl ProblemDocument {
             code: problem.code.as_str().to_owned(),
             hint: problem.hint.clone(),
             pointer: problem.pointer.clone(),
+            limit: quota.map(|quota| quota.limit),
+            used: quota.map(|quota| quota.used),
+            requested: quota.map(|quota| quota.requested),
+            scope: quota.map(|quota| quota.scope.as_str().to_owned()),
+            resource: quota.map(|quota| quota.resource.as_str().to_owned()),
             request_id: request_id.into(),
         }
     }
@@ -111,13 +137,21 @@ pub const fn code_row(code: ProblemCode) -> CodeRow {
         ProblemCode::InsufficientScope => (403, ExitCode::SignIn, "The token was not made for this"),
         ProblemCode::AdminOnly => (403, ExitCode::SignIn, "Only admins may do this"),
         ProblemCode::Forbidden => (403, ExitCode::SignIn, "The right for this is missing"),
+        ProblemCode::InvalidCursor => (400, ExitCode::Usage, "The cursor is none of this list"),
+        ProblemCode::Changed => (412, ExitCode::Conflict, "Somebody else has changed it"),
+        ProblemCode::IdempotencyMismatch => (422, ExitCode::Conflict, "The key was used for another request"),
+        ProblemCode::WaitImpossible => (409, ExitCode::Error, "It cannot be waited for"),
         ProblemCode::AmbiguousName => (409, ExitCode::Conflict, "Several have that name"),
         ProblemCode::NotFound => (404, ExitCode::NotFound, "There is no such thing"),
         ProblemCode::MethodNotAllowed => (405, ExitCode::Error, "The path does not take this method"),
         ProblemCode::UnsupportedMediaType => (415, ExitCode::Error, "The body's media type is not taken"),
         ProblemCode::BodyTooLarge => (413, ExitCode::Error, "The body is too large"),
         ProblemCode::NameTaken => (409, ExitCode::Conflict, "The name is taken"),
+        ProblemCode::NoSshKey => (422, ExitCode::Usage, "No key would open the VM"),
+        ProblemCode::LastAdmin => (409, ExitCode::Conflict, "There would be no admin left"),
+        ProblemCode::OwnsVms => (409, ExitCode::Conflict, "It owns VMs still"),
         ProblemCode::WrongStatus => (409, ExitCode::Conflict, "It does not fit the VM's status"),
+        ProblemCode::QuotaExceeded => (409, ExitCode::Capacity, "The quota leaves no room for it"),
         ProblemCode::NoCapacity => (409, ExitCode::Capacity, "No host has room for it"),
         ProblemCode::NoHost => (409, ExitCode::Capacity, "No host is there to take it"),
         ProblemCode::NotPermitted => (403, ExitCode::Error, "It may not be used so"),
@@ -132,7 +166,3 @@ pub const fn code_row(code: ProblemCode) -> CodeRow {
     };
     CodeRow { status, exit, title }
 }
-        ProblemCode::InvalidCursor => (400, ExitCode::Usage, "The cursor is none of this list"),
-        ProblemCode::Changed => (412, ExitCode::Conflict, "Somebody else has changed it"),
-        ProblemCode::IdempotencyMismatch => (422, ExitCode::Conflict, "The key was used for another request"),
-        ProblemCode::WaitImpossible => (409, ExitCode::Error, "It cannot be waited for"),

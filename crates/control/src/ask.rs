@@ -4,7 +4,7 @@
 use model::{Action, Misfit, Problem, ProblemCode, Verdict, status_for_action, verdict};
 use store::Vm;
 
-use crate::keys::accepted_keys;
+use crate::keys::{accepted_keys, keys_accept};
 use crate::request::check_keys;
 use crate::vm::vm_find;
 use crate::{Caller, ChangeVm, Control, Error, Operation, VmSelector, VmView};
@@ -34,7 +34,8 @@ impl Control {
         change.about(id);
         let mut now = before.clone();
         now.asked.generation += 1;
-        now.asked.body.authorized_keys = accepted_keys(&mut change, id, &keys, before.account_keys).await?;
+        let accepted = accepted_keys(&mut change, id, &keys, before.account_keys).await?;
+        keys_accept(&mut now.asked.body, accepted);
         change.vm_own_keys_update(id, &keys).await?;
         change.ask(&before, &now).await?;
         now.own_keys = keys;

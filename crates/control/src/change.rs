@@ -5,9 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use model::{HostId, Status, StatusView, VmId};
+use model::{HostId, Limits, Status, StatusView, VmId};
 use store::{NewAuditEntry, NewEvent, Vm, Write};
 
+use crate::quota::{counted, has_quota};
 use crate::view::status_of;
 use crate::{Caller, Control, Error, EventKind, Operation};
 
@@ -23,6 +24,8 @@ pub(crate) struct Change {
     statuses: Vec<(VmId, Status)>,
     replan: BTreeSet<HostId>,
     withdraws: bool,
+    /// The quota of those who have none of their own.
+    pub(crate) quota_defaults: Limits,
     audit: Option<NewAuditEntry>,
 }
 
@@ -64,7 +67,12 @@ impl Change {
     }
 
     /// Keeps what is asked of a VM now, and writes the events of that. `before` is the VM as it was.
+    ///
+    /// # Errors
+    /// More is asked for than before, and the owner's quota has no room for it.
     pub(crate) async fn ask(&mut self, before: &Vm, now: &Vm) -> Result<(), Error> {
+        let more = counted(&now.asked).beyond(&counted(&before.asked));
+        has_quota(&mut self.write, &self.quota_defaults, now.owner.id, &more).await?;
         self.write.vm_asked_update(&now.asked).await?;
         self.event(now.asked.id, now.asked.generation, &EventKind::Changed)
             .await?;
@@ -131,6 +139,7 @@ impl Control {
             statuses: Vec::new(),
             replan: BTreeSet::new(),
             withdraws: false,
+            quota_defaults: self.inner.quotas,
             audit: None,
         })
     }

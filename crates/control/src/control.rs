@@ -6,11 +6,12 @@ use std::time::Duration;
 use bus::Bus;
 use jiff::Timestamp;
 use link::Link;
-use model::InstallationId;
+use model::{InstallationId, Limits};
 use store::Store;
 
 use crate::clock::draw;
 use crate::heard::Heard;
+use crate::life::Leases;
 use crate::meter::Unmetered;
 use crate::news::{Due, News};
 use crate::ready::{Readiness, Running};
@@ -35,10 +36,12 @@ pub struct ControlConfig {
     pub silence_after: Duration,
     /// How often each host's plan is read and sent anew without a nudge.
     pub reconcile_every: Duration,
+    /// The quota of every user and team that has none of its own.
+    pub quotas: Limits,
 }
 
 impl ControlConfig {
-    /// The machine's clock and randomness, and the usual times: silent after 30 s, plans anew every 30 s.
+    /// The machine's clock and randomness, no quotas, and the usual times: silent after 30 s, plans anew every 30 s.
     pub fn new(store: Store, bus: Bus, link: Link) -> Self {
         Self {
             store,
@@ -49,6 +52,7 @@ impl ControlConfig {
             meter: Arc::new(Unmetered),
             silence_after: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
+            quotas: Limits::default(),
         }
     }
 }
@@ -69,11 +73,13 @@ pub(crate) struct Inner {
     pub(crate) silence_after: Duration,
     pub(crate) reconcile_every: Duration,
     pub(crate) installation: InstallationId,
+    pub(crate) quotas: Limits,
     /// Hosts could not be heard before this; their silence counts from here.
     pub(crate) opened_at: Timestamp,
     pub(crate) due: Due,
     pub(crate) news: News,
     pub(crate) heard: Heard,
+    pub(crate) leases: Leases,
     pub(crate) running: Running,
     pub(crate) readiness: Readiness,
 }
@@ -98,10 +104,12 @@ impl Control {
                 meter: config.meter,
                 silence_after: config.silence_after,
                 reconcile_every: config.reconcile_every,
+                quotas: config.quotas,
                 installation,
                 due: Due::default(),
                 news: News::new(last_event),
                 heard: Heard::default(),
+                leases: Leases::default(),
                 running: Running::default(),
                 readiness: Readiness::default(),
             }),

@@ -11,6 +11,7 @@ use crate::change::Change;
 use crate::clock::draw;
 use crate::keys::accepted_keys;
 use crate::place::capacity_of;
+use crate::quota::{counted, has_quota};
 use crate::{Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Operation, Request, VmView, place};
 
 impl Control {
@@ -45,6 +46,8 @@ impl Control {
             host,
             created_at: now,
         };
+        let defaults = change.quota_defaults;
+        has_quota(&mut change, &defaults, owner, &counted(&asked)).await?;
         change.vm_insert(&new).await?;
         asked.body.authorized_keys = accepted_keys(&mut change, id, &own_keys, account_keys).await?;
         change.vm_asked_update(&asked).await?;

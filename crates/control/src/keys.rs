@@ -66,7 +66,12 @@ async fn renew(change: &mut Change, vms: &[VmId], sessions: OpenSessions) -> Res
     Ok(())
 }
 
-/// Lets a VM accept these keys and no others. A key that it accepts is never barred.
+/// Asks a VM to accept these keys and no others. Open sessions stay.
+pub(crate) fn keys_accept(body: &mut VmBody, keys: Vec<PublicKey>) {
+    accept(body, keys, OpenSessions::Stay);
+}
+
+/// A key that is accepted is never barred.
 fn accept(body: &mut VmBody, keys: Vec<PublicKey>, sessions: OpenSessions) {
     let before = std::mem::replace(&mut body.authorized_keys, keys);
     if sessions == OpenSessions::End {

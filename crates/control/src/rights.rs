@@ -22,6 +22,8 @@ pub enum Need {
     Vm(Right),
     /// The user it is about.
     Account,
+    /// The user whose it is, or in the team whose it is.
+    Holder,
     /// In the team, as this.
     Team(TeamRole),
     /// An admin.
@@ -65,7 +67,7 @@ macro_rules! operations {
     };
 }
 
-use Need::{Account, Admin, SignedIn, Team, Vm};
+use Need::{Account, Admin, Holder, SignedIn, Team, Vm};
 use Right::{Manage, Own, Use};
 
 operations! {
@@ -121,7 +123,7 @@ operations! {
     MemberPut = "member_put", AccountWrite, Team(TeamRole::Owner);
     MemberDelete = "member_delete", AccountWrite, Team(TeamRole::Owner);
     QuotaList = "quota_list", Admin, Admin;
-    QuotaGet = "quota_get", AccountRead, Account;
+    QuotaGet = "quota_get", AccountRead, Holder;
     QuotaPut = "quota_put", Admin, Admin;
     QuotaDelete = "quota_delete", Admin, Admin;
     AuditList = "audit_list", AccountRead, SignedIn;

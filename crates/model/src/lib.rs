@@ -14,6 +14,7 @@ mod net;
 mod options;
 mod people;
 mod problem;
+mod quota;
 mod reason;
 mod secret;
 mod size;
@@ -31,6 +32,7 @@ pub use options::{
 };
 pub use people::{PrincipalId, Right, Role, Scope, TeamRole, WordError};
 pub use problem::{Problem, ProblemCode};
+pub use quota::{Limits, PerResource, QuotaExceeded, QuotaScope, Resource, Usage, within_quota};
 pub use reason::{Reason, ReasonCode, Retry};
 pub use secret::{RegistryCredentials, SecretRef};
 pub use size::{ByteSize, SizeError};

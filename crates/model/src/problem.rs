@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::QuotaExceeded;
+
 macro_rules! problem_codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         /// A closed list of refusals, each with a stable text form.
@@ -50,8 +52,6 @@ problem_codes! {
     UnsupportedMediaType = "unsupported_media_type";
     /// The body is larger than the API takes.
     BodyTooLarge = "body_too_large";
-    /// Several have that name.
-    AmbiguousName = "ambiguous_name";
     /// The cursor is none of this list.
     InvalidCursor = "invalid_cursor";
     /// Something else is asked by now than `If-Match` says.
@@ -60,10 +60,20 @@ problem_codes! {
     IdempotencyMismatch = "idempotency_mismatch";
     /// What is waited for cannot come about by itself.
     WaitImpossible = "wait_impossible";
+    /// Several have that name.
+    AmbiguousName = "ambiguous_name";
     /// Another VM, user or team has that name.
     NameTaken = "name_taken";
+    /// No key would open the VM.
+    NoSshKey = "no_ssh_key";
+    /// Without this admin there would be none.
+    LastAdmin = "last_admin";
+    /// The user or team owns VMs still.
+    OwnsVms = "owns_vms";
     /// What was asked does not fit the VM's status.
     WrongStatus = "wrong_status";
+    /// Its owner's quota leaves no room for it.
+    QuotaExceeded = "quota_exceeded";
     /// No host has room for it.
     NoCapacity = "no_capacity";
     /// No host is there to take it.
@@ -106,6 +116,8 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Which value of the request, as a JSON pointer (RFC 6901).
     pub pointer: Option<String>,
+    /// The numbers of a [`ProblemCode::QuotaExceeded`].
+    pub quota: Option<Box<QuotaExceeded>>,
 }
 
 impl Problem {
@@ -116,6 +128,7 @@ impl Problem {
             detail: detail.into(),
             hint: None,
             pointer: None,
+            quota: None,
         }
     }
 
@@ -130,6 +143,13 @@ impl Problem {
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Adds the numbers of an exceeded quota.
+    #[must_use]
+    pub fn quota(mut self, exceeded: QuotaExceeded) -> Self {
+        self.quota = Some(Box::new(exceeded));
         self
     }
 }

@@ -20,37 +20,47 @@
 //! - One program per database: a second one is refused at the door.
 //! - An event's number rises in the order of commits: the counter's row is held from the draw to the commit.
 
+mod answer;
 mod audit;
 mod error;
 mod event;
 mod examine;
 mod found;
 mod host;
+mod life;
 mod member;
 mod meta;
 mod migrate;
 mod open;
 mod principal;
 mod probe;
+mod quota;
 mod row;
 mod seen;
 mod session;
 mod share;
+mod sign_in_code;
 mod ssh_key;
 mod token;
 mod vm;
+mod vm_label;
+mod vm_page;
 
+pub use answer::Answer;
 pub use audit::NewAuditEntry;
 pub use error::StoreError;
 pub use event::{NewEvent, StoredEvent};
 pub use examine::{Examined, examine};
 pub use found::Found;
 pub use host::{Host, Refused};
+pub use life::{DEFAULT_GRACE, Life};
 pub use member::Member;
 pub use open::Store;
 pub use principal::{Principal, Team, User};
 pub use session::{Read, Write};
 pub use share::Share;
+pub use sign_in_code::SignInCode;
 pub use ssh_key::SshKey;
 pub use token::Token;
 pub use vm::{NewVm, Owner, Vm};
+pub use vm_page::{VmFilter, VmOrder, VmPage, VmPlace, VmsOf};

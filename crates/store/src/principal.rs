@@ -104,6 +104,47 @@ impl Read {
             .map_err(StoreError::sql("read a user or team by its name"))?;
         found.as_ref().map(principal).transpose()
     }
+
+    /// All users, by name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn user_list(&mut self) -> Result<Vec<User>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM principals WHERE role IS NOT NULL ORDER BY name")
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the users"))?;
+        let principals = rows.iter().map(principal).collect::<Result<Vec<_>, _>>()?;
+        Ok(principals.into_iter().filter_map(Principal::into_user).collect())
+    }
+
+    /// Whether there is an admin besides this user who may come in.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn admin_exists_besides(&mut self, user: UserId) -> Result<bool, StoreError> {
+        let found =
+            sqlx::query("SELECT id FROM principals WHERE role = $1 AND disabled = 0 AND id <> $2 LIMIT 1")
+                .bind(Role::Admin.as_str())
+                .bind(user.to_string())
+                .fetch_optional(self.connection())
+                .await
+                .map_err(StoreError::sql("look for another admin"))?;
+        Ok(found.is_some())
+    }
+
+    /// All teams, by name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn team_list(&mut self) -> Result<Vec<Team>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM principals WHERE role IS NULL ORDER BY name")
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the teams"))?;
+        let teams = rows.iter().map(|row| Ok(principal(row)?.into_team()));
+        teams.filter_map(Result::transpose).collect()
+    }
 }
 
 impl Write {

@@ -137,6 +137,7 @@ async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
         meter: Arc::new(crate::meter::Unmetered),
         silence_after: Duration::from_secs(30),
         reconcile_every: Duration::from_secs(30),
+        quotas: model::Limits::default(),
     };
     Control::open(config).await.unwrap()
 }

@@ -78,3 +78,13 @@ ALTER TABLE vms ADD COLUMN idle_after BIGINT;
 DROP INDEX vms_by_name;
 CREATE UNIQUE INDEX vms_by_owner_and_name ON vms (owner, name) WHERE remove = 0;
 CREATE INDEX vms_by_name ON vms (name);
+
+-- Limits of one user or team, in the place of the installation's. NULL: the installation's holds.
+CREATE TABLE quotas (
+    principal TEXT PRIMARY KEY REFERENCES principals (id) ON DELETE CASCADE,
+    vms BIGINT,
+    cpus BIGINT,
+    memory_bytes BIGINT,
+    disk_bytes BIGINT,
+    running BIGINT
+);
