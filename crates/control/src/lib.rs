@@ -23,6 +23,7 @@
 //!   and nobody here asked for is listed as found, and keeps running.
 //! - Every change writes its events in its own transaction.
 
+mod access;
 mod ask;
 mod auth;
 mod caller;
@@ -39,11 +40,16 @@ mod heard;
 mod host;
 mod intake;
 mod keys;
+mod life;
+mod list;
 mod meter;
 mod news;
+mod page;
 mod place;
 mod plan;
 mod power;
+mod principal;
+mod quota;
 mod ready;
 mod rebuild;
 mod remove;
@@ -51,10 +57,13 @@ mod request;
 mod resize;
 mod rights;
 mod run;
+mod share;
 mod silence;
 mod streams;
+mod team;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod view;
 mod vm;
 
@@ -63,14 +72,22 @@ pub use census::{Census, HostState};
 pub use clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use control::{Control, ControlConfig};
 pub use error::Error;
-pub use event::{Event, EventKind};
+pub use event::{Ending, Event, EventKind};
 pub use follow::Events;
 pub use link::{LogReader, Over, Received, Stream, StreamReader, StreamWriter};
+pub use list::{ListVms, VmSort};
 pub use meter::Meter;
+pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use place::{HostSnapshot, Refusal, Refused, Request, place};
-pub use request::{ChangeVm, CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, VmSelector};
+pub use quota::QuotaView;
+pub use request::{
+    ChangeVm, CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector,
+    VmSelector,
+};
 pub use resize::ResizeVm;
 pub use rights::{Need, Operation};
+pub use share::ShareView;
+pub use team::{MemberView, TeamView};
 pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};
 pub use wire::link::{LogEntry, LogRecord, LogRequest, StreamRequest};
 pub use wire::stream;
