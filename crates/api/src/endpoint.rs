@@ -62,10 +62,16 @@ pub enum QueryKind {
     Flag,
     /// A whole number from 0.
     Whole,
+    /// A whole number from one to another, both included.
+    Between(u64, u64),
     /// A time, RFC 3339.
     Time,
     /// Any text.
     Text,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Any texts: the parameter may come several times.
+    Texts,
 }
 
 /// One good answer.

@@ -12,7 +12,7 @@
 //! - Requests are closed: a field that a request does not have is refused by name. Responses are open: a client
 //!   ignores fields it does not know and keeps a word it does not know as text.
 //! - Times are RFC 3339 in UTC, sizes whole bytes, durations seconds.
-//! - A list is `{"items": […], "next": null}`; `next` is where a cursor stands once lists have pages.
+//! - A list is `{"items": […], "next": …}`; `next` is the cursor of the next page, null at the end.
 //! - What goes wrong is a [`ProblemDocument`]; [`code_row`] is the one table from its code to HTTP and exit status.
 
 pub mod actions;
@@ -26,6 +26,7 @@ pub mod files;
 pub mod frame;
 pub mod hosts;
 pub mod images;
+pub mod lists;
 pub mod logs;
 mod openapi;
 mod options;
@@ -47,13 +48,14 @@ pub use exit::ExitCode;
 pub use files::FilesQuery;
 pub use hosts::{Adopt, FoundList, FoundVm, Host, HostList, Resources};
 pub use images::{Image, ImageList};
+pub use lists::{MAX_LIMIT, PageQuery};
 pub use logs::{LogQuery, LogRecord};
 pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 pub use problems::{ProblemPage, ProblemPageList};
 pub use service::{Health, Version};
-pub use vms::{ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmStatus};
+pub use vms::{ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmQuery, VmStatus};
 
 pub use model::{
     ByteSize, ExecId, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode,

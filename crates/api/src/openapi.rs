@@ -9,11 +9,11 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Content as Body, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, Ref, Required,
-    Response, ResponseBuilder,
+    Content as Body, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema,
 };
 
 use crate::endpoint::{
@@ -227,14 +227,9 @@ fn path_parameter(name: &str) -> Parameter {
 }
 
 fn query_parameter(query: &Query) -> Parameter {
-    let schema = ObjectBuilder::new();
     let schema = match query.kind {
-        QueryKind::Flag => schema.schema_type(Type::Boolean),
-        QueryKind::Whole => schema.schema_type(Type::Integer).minimum(Some(0)),
-        QueryKind::Text => schema.schema_type(Type::String),
-        QueryKind::Time => schema
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+        QueryKind::Texts => RefOr::T(Schema::from(ArrayBuilder::new().items(text()))),
+        kind => RefOr::T(Schema::from(single(kind))),
     };
     let required = match query.required {
         true => Required::True,
@@ -245,8 +240,25 @@ fn query_parameter(query: &Query) -> Parameter {
         .parameter_in(ParameterIn::Query)
         .required(required)
         .description(Some(query.description))
-        .schema(Some(schema.build()))
+        .schema(Some(schema))
         .build()
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// The schema of a parameter that comes once.
+fn single(kind: QueryKind) -> ObjectBuilder {
+    let whole = || ObjectBuilder::new().schema_type(Type::Integer);
+    match kind {
+        QueryKind::Flag => ObjectBuilder::new().schema_type(Type::Boolean),
+        QueryKind::Whole => whole().minimum(Some(0)),
+        QueryKind::Between(least, most) => whole().minimum(Some(least)).maximum(Some(most)),
+        QueryKind::Text | QueryKind::Texts => text(),
+        QueryKind::OneOf(words) => text().enum_values(Some(words.iter().copied())),
+        QueryKind::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+    }
 }
 
 fn last_event_id() -> Parameter {

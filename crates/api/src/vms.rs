@@ -8,6 +8,8 @@ use model::{ProblemCode, Scope, Status, VmId};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::endpoint::{Query, QueryKind};
+use crate::lists::{CURSOR, LIMIT};
 use crate::{Access, Answer, Content, CreateService, Endpoint, Service, Shape};
 
 /// What is asked of a new VM. What is left out takes its default.
@@ -66,6 +68,42 @@ pub struct ChangeVm {
     #[schema(nullable = false, min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
     pub keys: Option<Vec<String>>,
 }
+
+/// Which VMs are listed: those that all of it fits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VmQuery {
+    /// How many at most; 50 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// One of [`VM_SORTS`]; the first where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<String>,
+    /// Labels that they have, `NAME=VALUE` each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label: Vec<String>,
+    /// Their status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Who owns them: id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The image that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The host they are placed on: id or name. For admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// How their names begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The orders of a list of VMs.
+pub const VM_SORTS: &[&str] = &["created_at", "-created_at", "name", "-name"];
 
 /// In a merge patch null takes a value away, which is another wish than leaving it as it is.
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
@@ -259,14 +297,64 @@ pub const LIST: Endpoint = Endpoint {
     operation_id: "vm_list",
     summary: "List VMs",
     access: Access::Scope(Scope::VmRead),
-    query: &[],
+    query: &[
+        LIMIT,
+        CURSOR,
+        Query {
+            name: "sort",
+            description: "The order, `-` for the last first; by when they were created where left out",
+            kind: QueryKind::OneOf(VM_SORTS),
+            required: false,
+        },
+        Query {
+            name: "label",
+            description: "Those with this label, `NAME=VALUE`; of several all must fit",
+            kind: QueryKind::Texts,
+            required: false,
+        },
+        Query {
+            name: "status",
+            description: "Those with this status. It is computed, so a page may be short",
+            kind: QueryKind::Text,
+            required: false,
+        },
+        Query {
+            name: "owner",
+            description: "Those of this user or team: its id or its name",
+            kind: QueryKind::Text,
+            required: false,
+        },
+        Query {
+            name: "image",
+            description: "Those of this image, as it was asked for",
+            kind: QueryKind::Text,
+            required: false,
+        },
+        Query {
+            name: "host",
+            description: "Those on this host: its id or its name; for admins",
+            kind: QueryKind::Text,
+            required: false,
+        },
+        Query {
+            name: "name",
+            description: "Those whose names begin so",
+            kind: QueryKind::Text,
+            required: false,
+        },
+    ],
     request: None,
     answers: &[Answer {
         status: 200,
         description: "The VMs, oldest first",
         content: Content::Json(Shape::of::<VmList>()),
     }],
-    problems: &[],
+    problems: &[
+        ProblemCode::InvalidRequest,
+        ProblemCode::InvalidCursor,
+        ProblemCode::InvalidValue,
+        ProblemCode::AdminOnly,
+    ],
 };
 
 /// Shows a VM.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use model::{
-    ByteSize, Feature, HostId, HostName, ImageRef, NameError, PrincipalName, Problem, ProblemCode, PublicKey,
-    VmBody, VmId, VmName, VmOptions,
+    ByteSize, Feature, HostId, HostName, ImageRef, NameError, PrincipalId, PrincipalName, Problem,
+    ProblemCode, PublicKey, RegistryCredentials, VmBody, VmId, VmName, VmOptions,
 };
 
 /// What a VM gets where nothing else is said.
@@ -242,6 +242,15 @@ macro_rules! selectors {
         }
 
         impl FromStr for $name {
+/// Which user or team is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrincipalSelector {
+    /// By id.
+    Id(PrincipalId),
+    /// By name.
+    Name(PrincipalName),
+}
+
             type Err = Problem;
 
             /// An id is never a valid name, so the text decides.
@@ -270,3 +279,4 @@ macro_rules! selectors {
 selectors! {
     HostSelector, HostId, HostName, "host";
 }
+    PrincipalSelector, PrincipalId, PrincipalName, "user or team";

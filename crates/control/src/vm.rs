@@ -7,22 +7,6 @@ use crate::rights::Need;
 use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
 
 impl Control {
-    /// The VMs that the caller may use, oldest first, those on their way out included.
-    ///
-    /// # Errors
-    /// The memory cannot be read.
-    pub async fn vm_list(&self, caller: &Caller) -> Result<Vec<VmView>, Error> {
-        caller.may_ask_for(Operation::VmList)?;
-        let mut read = self.inner.store.read().await?;
-        let mut visible = Vec::new();
-        for vm in read.vm_list().await? {
-            if right_of(&mut read, caller, &vm).await?.is_some() {
-                visible.push(self.view(vm));
-            }
-        }
-        Ok(visible)
-    }
-
     /// One VM.
     ///
     /// # Errors

@@ -14,14 +14,12 @@ pub(crate) struct Asked<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        match Query::from_request_parts(parts, app).await {
-            Ok(Query(asked)) => Ok(Self(asked)),
-            Err(rejection) => {
-                let detail = format!("the query cannot be read: {}", rejection.body_text());
-                let problem = Problem::new(ProblemCode::InvalidRequest, detail);
-                Err(problem.hint("/v1/openapi.json tells its parameters").into())
-            }
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        let query = parts.uri.query().unwrap_or_default();
+        serde_html_form::from_str(query).map(Self).map_err(|error| {
+            let detail = format!("the query cannot be read: {error}");
+            let problem = Problem::new(ProblemCode::InvalidRequest, detail);
+            problem.hint("/v1/openapi.json tells its parameters").into()
+        })
     }
 }

@@ -30,7 +30,8 @@ pub(crate) async fn list(
     State(control): State<Control>,
     Signed(caller): Signed,
 ) -> Result<Json<api::VmList>, Refusal> {
-    let vms = control.vm_list(&caller).await?;
+    let page = control.vm_list(&caller, &wanted(query)?).await?;
+    Asked(query): Asked<api::VmQuery>,
     Ok(Json(api::VmList {
         items: vms.into_iter().map(shape).collect(),
         next: None,

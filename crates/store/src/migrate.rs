@@ -31,6 +31,14 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-people",
         sql: include_str!("migrations/2026-11-22-people.sql"),
     },
+    Migration {
+        name: "2026-11-22-lists",
+        sql: include_str!("migrations/2026-11-22-lists.sql"),
+    },
+    Migration {
+        name: "2026-11-22-time-to-live",
+        sql: include_str!("migrations/2026-11-22-time-to-live.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =

@@ -23,6 +23,10 @@ pub struct Vm {
     /// Whether the keys of its owner's account open it.
     pub account_keys: bool,
     /// The host it is placed on.
+    /// What its people call it besides its name.
+    pub labels: BTreeMap<String, String>,
+    /// How long it lives.
+    pub life: Life,
     pub host: HostId,
     /// When it was created or adopted.
     pub created_at: Timestamp,
@@ -63,6 +67,7 @@ pub struct NewVm<'a> {
 }
 
 macro_rules! select {
+/// The rows that [`vm`] reads, with a tail that says which.
     ($tail:literal) => {
         concat!(
             "SELECT vms.*, seen.seen AS seen, hosts.name AS host_name, hosts.silent AS host_silent, ",
@@ -75,6 +80,8 @@ macro_rules! select {
 }
 
 impl Read {
+pub(crate) use select;
+
     /// A VM by its id.
     ///
     /// # Errors
@@ -279,7 +286,7 @@ fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreErr
         .bind(asked.id.to_string()))
 }
 
-fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
+pub(crate) fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
     Ok(Vm {
         asked: asked(row)?,
         owner: Owner {
@@ -290,6 +297,8 @@ fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
         own_keys: row::document(row, "own_keys")?,
         account_keys: row::flag(row, "account_keys")?,
         host: row::parsed(row, "host")?,
+        labels: row::document(row, "labels")?,
+        life: life(row)?,
         created_at: row::time(row, "created_at")?,
         seen: row::document_or_none(row, "seen")?,
         host_name: row::parsed(row, "host_name")?,

@@ -16,11 +16,6 @@ impl Client {
         self.call_with(&vms::CREATE, &[], vm).await
     }
 
-    /// The VMs, oldest first.
-    pub async fn vm_list(&self) -> Result<VmList, ClientError> {
-        self.call(&vms::LIST, &[]).await
-    }
-
     /// One VM.
     pub async fn vm_get(&self, vm: &str) -> Result<Vm, ClientError> {
         self.call(&vms::GET, &[vm]).await

@@ -9,6 +9,7 @@ mod error;
 mod files;
 mod follow;
 mod lines;
+mod lists;
 mod login;
 mod stream;
 

@@ -23,7 +23,7 @@ async fn a_vm_is_created_planned_reported_and_runs() {
     );
     let by_name = VmSelector::Name("web".parse().unwrap());
     assert_eq!(world.control.vm_get(&world.caller, &by_name).await.unwrap(), vm);
-    assert_eq!(world.control.vm_list(&world.caller).await.unwrap(), [vm]);
+    assert_eq!(world.list().await, [vm]);
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ impl History {
     async fn nothing_is_lost(&self) {
         let (control, caller) = (&self.world.control, &self.world.caller);
         let found = control.host_found(caller, &self.host.id.into()).await.unwrap();
-        let asked = control.vm_list(caller).await.unwrap();
+        let asked = self.world.list().await;
         for (vm, held) in &self.host.held {
             let is_found = found.iter().any(|found| found.vm == *vm);
             let wish = asked.iter().find(|view| view.asked.id == *vm);
@@ -181,7 +181,7 @@ impl History {
             self.world.round(&mut self.host).await;
         }
         assert_eq!(self.host.refusal, None);
-        let views = self.world.control.vm_list(&self.world.caller).await.unwrap();
+        let views = self.world.list().await;
         assert_eq!(views.len(), self.host.held.len());
         for view in views {
             let held = &self.host.held[&view.asked.id];

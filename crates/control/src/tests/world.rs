@@ -97,6 +97,20 @@ impl World {
         }
     }
 
+    /// All VMs, oldest first.
+    pub(super) async fn list(&self) -> Vec<VmView> {
+        let all = ListVms {
+            page: crate::PageRequest {
+                limit: Some(crate::MAX_LIMIT),
+                cursor: None,
+            },
+            ..ListVms::default()
+        };
+        let page = self.control.vm_list(&self.caller, &all).await.unwrap();
+        assert_eq!(page.next, None, "more than fit on a page");
+        page.items
+    }
+
     /// Takes a report in, through its bytes.
     pub(super) async fn deliver(&self, report: &HostReport) {
         let report = HostReport::decode(&report.encode()).unwrap();
