@@ -260,7 +260,7 @@ pub struct Stage {
 /// Some VMs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VmList {
-    /// The VMs, oldest first.
+    /// The VMs, in the order asked for.
     pub items: Vec<Vm>,
     /// Where the list goes on; null at its end.
     #[schema(required)]
@@ -346,7 +346,7 @@ pub const LIST: Endpoint = Endpoint {
     request: None,
     answers: &[Answer {
         status: 200,
-        description: "The VMs, oldest first",
+        description: "A page of the VMs that the caller may use",
         content: Content::Json(Shape::of::<VmList>()),
     }],
     problems: &[

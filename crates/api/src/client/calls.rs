@@ -5,7 +5,7 @@ use futures_util::Stream;
 use super::follow::{EventId, Received, follow};
 use super::{Client, ClientError};
 use crate::{
-    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, Version, Vm, VmList, events, hosts, images,
+    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, Version, Vm, events, hosts, images,
     service, vms,
 };
 
