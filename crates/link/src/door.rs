@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{HostId, VmId};
+use model::{HostId, RegistryCredentials, VmId};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
 use wire::link::{LogRequest, StreamRequest};
+use wire::secret::SecretRequest;
 
-use crate::{HostStream, LogReader, LogWriter, Stream};
+use crate::{HostStream, LogReader, LogWriter, SecretAsk, SecretError, Stream};
 
 /// Calls that a host has not looked at yet. A host takes each at once, so more than a few mean that it hangs.
 const WAITING: usize = 64;
@@ -54,6 +56,7 @@ pub struct Link {
 #[derive(Default)]
 struct InProcess {
     hosts: Mutex<HashMap<HostId, mpsc::Sender<Call>>>,
+    secrets: Mutex<Option<mpsc::Sender<SecretAsk>>>,
 }
 
 impl Link {
@@ -96,6 +99,36 @@ impl Link {
         Ok(reader)
     }
 
+    /// What hosts ask of control, from now on. An earlier taker gets no more.
+    pub fn serve_secrets(&self) -> mpsc::Receiver<SecretAsk> {
+        let (sender, asks) = mpsc::channel(WAITING);
+        *self.secrets() = Some(sender);
+        asks
+    }
+
+    /// Asks control for a secret, as this host.
+    ///
+    /// # Errors
+    /// Control cannot be reached, or does not give it.
+    pub async fn fetch_secret(
+        &self,
+        host: HostId,
+        request: SecretRequest,
+    ) -> Result<RegistryCredentials, SecretError> {
+        let (answer, answered) = oneshot::channel();
+        let ask = SecretAsk {
+            host,
+            request,
+            answer,
+        };
+        let taker = self.secrets().clone().ok_or(SecretError::Away)?;
+        taker.try_send(ask).map_err(|error| match error {
+            TrySendError::Full(_) => SecretError::Busy,
+            TrySendError::Closed(_) => SecretError::Away,
+        })?;
+        Ok(answered.await.map_err(|_| SecretError::Away)??)
+    }
+
     fn call(&self, host: HostId, call: Call) -> Result<(), LinkError> {
         let taker = self.hosts().get(&host).cloned();
         let taker = taker.ok_or(LinkError::Away(host))?;
@@ -108,6 +141,10 @@ impl Link {
     /// A map of whole entries, so a panic elsewhere cannot have left one half-changed.
     fn hosts(&self) -> MutexGuard<'_, HashMap<HostId, mpsc::Sender<Call>>> {
         self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, Option<mpsc::Sender<SecretAsk>>> {
+        self.inner.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::boots::Boots;
 use crate::config::Config;
 use crate::memory::{FileError, Memory, free_address};
 use crate::network::Network;
+use crate::secrets::Secrets;
 
 /// What all VM tasks of a host share. The two maps are the only state that more than one task writes.
 pub(crate) struct Host {
@@ -22,6 +23,7 @@ pub(crate) struct Host {
     pub(crate) images: Images,
     pub(crate) network: Network,
     pub(crate) boots: Boots,
+    pub(crate) secrets: Secrets,
     /// Woken whenever a report would say something new.
     pub(crate) changed: Notify,
     leases: Mutex<BTreeMap<VmId, Ipv4Addr>>,
@@ -40,6 +42,7 @@ impl Host {
         let removed = Mutex::new(memory.removed()?);
         Ok(Self {
             boots: Boots::new(config.boots),
+            secrets: Secrets::default(),
             config,
             memory,
             driver,

@@ -31,6 +31,7 @@ mod host;
 mod log;
 mod memory;
 mod report;
+mod secrets;
 mod service;
 #[cfg(test)]
 mod testing;
@@ -49,4 +50,9 @@ pub use wire::guest::VSOCK_PORT as GUEST_PORT;
 use model::Feature;
 
 /// What this version of the orchestrator can do for a VM.
-const FEATURES: [Feature; 3] = [Feature::OCI_IMAGE, Feature::OCI_LAYOUT, Feature::OPTIONS];
+const FEATURES: [Feature; 4] = [
+    Feature::OCI_IMAGE,
+    Feature::OCI_LAYOUT,
+    Feature::OPTIONS,
+    Feature::REGISTRY_SECRET,
+];

@@ -138,6 +138,7 @@ impl Orchestrator {
     pub async fn run(mut self, bus: Bus, link: Link, shutdown: CancellationToken) {
         let mut plans = bus.plans(self.id());
         let mut calls = link.serve(self.id());
+        self.host.secrets.connect(self.id(), link.clone());
         let mut answers = JoinSet::new();
         let mut report = ticks(self.host.config.report_every);
         let mut tend = ticks(TEND_EVERY);

@@ -36,6 +36,7 @@ mod principal;
 mod probe;
 mod quota;
 mod row;
+mod secret;
 mod seen;
 mod session;
 mod share;

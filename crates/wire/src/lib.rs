@@ -11,6 +11,7 @@
 pub mod guest;
 pub mod host;
 pub mod link;
+pub mod secret;
 pub mod stream;
 
 /// The structs generated from the `.proto` files. Nobody outside this crate sees them.

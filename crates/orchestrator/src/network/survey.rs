@@ -39,10 +39,7 @@ impl Survey {
         };
         let overlap = routes::check(config.subnet, &host_routes, &config.bridge);
         Ok(Self {
-            bridge: links(hands)
-                .await?
-                .iter()
-                .any(|link| link.name == config.bridge),
+            bridge: links(hands).await?.iter().any(|link| link.name == config.bridge),
             tables: config
                 .tables()
                 .iter()

@@ -2,7 +2,9 @@
 
 use driver::{DriverError, Exit};
 use image::{CacheError, PullError};
+use link::SecretError;
 use model::{Feature, Reason, ReasonCode, VmName};
+use wire::secret::SecretRefusal;
 
 use super::GuestEnd;
 use crate::disk::{DiskError, disk_full};
@@ -18,6 +20,8 @@ pub(crate) enum StepError {
     Memory(#[from] FileError),
     #[error("failed to get the image")]
     Image(#[source] PullError),
+    #[error("failed to get the credentials for the image")]
+    Secret(#[from] SecretError),
     #[error("failed to look into the image cache")]
     Cache(#[from] CacheError),
     #[error("the image {0} is not in the host's cache any more")]
@@ -61,6 +65,20 @@ impl StepError {
             ),
             Self::Memory(error) => memory_reason(error),
             Self::Image(error) => error.reason(),
+            Self::Secret(SecretError::Refused(SecretRefusal::Unknown)) => Reason::lasting(
+                ReasonCode::ImageForbidden,
+                "control has no credentials for its image any more",
+                format!("create it again with credentials, or remove it: pwctl rm {name}"),
+            ),
+            Self::Secret(
+                error @ (SecretError::Away
+                | SecretError::Busy
+                | SecretError::Refused(SecretRefusal::Unavailable)),
+            ) => Reason::passing(
+                ReasonCode::HostFailed,
+                format!("the credentials for its image cannot be fetched: {error}"),
+                "see that the control plane is up and reached from the host; it is tried again by itself",
+            ),
             Self::Cache(error) => Reason::passing(
                 ReasonCode::HostFailed,
                 format!("the image cache cannot be read: {error}"),

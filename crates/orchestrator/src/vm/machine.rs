@@ -31,12 +31,7 @@ impl VmTask {
             host.changed.notify_one();
         };
         let reference = self.record.body.image.clone();
-        let image = self
-            .host
-            .images
-            .pull(&reference, &progress)
-            .await
-            .map_err(StepError::Image)?;
+        let image = self.pull(&reference, &progress).await?;
         self.record.image = Some(image.digest);
         self.host.memory.vm_write(&self.record)?;
         self.show(|view, record| {
@@ -63,17 +58,24 @@ impl VmTask {
             }
             ImageRef::Layout(_) => self.record.body.image.clone(),
         };
-        let image = self
-            .host
-            .images
-            .pull(&reference, &|_| {})
-            .await
-            .map_err(StepError::Image)?;
+        let image = self.pull(&reference, &|_| {}).await?;
         if image.digest == digest {
             Ok(image)
         } else {
             Err(StepError::ImageLost(digest))
         }
+    }
+
+    /// Pulls with the VM's own credentials, where it has some: what others have pulled is not for everybody.
+    async fn pull(
+        &self,
+        reference: &ImageRef,
+        progress: &(dyn Fn(PullEvent) + Send + Sync),
+    ) -> Result<Image, StepError> {
+        let secret = self.record.body.registry_secret;
+        let credentials = self.host.secrets.registry(self.id(), secret).await?;
+        let pulled = self.host.images.pull_as(reference, credentials, progress).await;
+        pulled.map_err(StepError::Image)
     }
 
     pub(super) async fn make_disk(&mut self) -> Result<(), StepError> {
