@@ -5,10 +5,12 @@ RUN    ?= /run/pitwall
 LISTEN ?= 127.0.0.1:7480
 IMAGE  ?=
 NAME   ?= dev
-export STATE RUN LISTEN IMAGE NAME
+PREFIX ?= /usr/local
+DESTDIR ?=
+export STATE RUN LISTEN IMAGE NAME PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean test check lint bundle image bench bench-vm
+.PHONY: help up down clean test check lint bundle image bench bench-vm install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +24,12 @@ down: ## end all of it: control plane, VMs, network; what is asked is kept
 
 clean: ## make down, and forget the state
 	@scripts/clean
+
+install: ## build and install the programs, manual and completion below DESTDIR and PREFIX
+	@scripts/install
+
+uninstall: ## remove them again
+	@scripts/uninstall
 
 check: ## format, lints, unit and simulated tests; no root needed
 	@scripts/check
