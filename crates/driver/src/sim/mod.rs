@@ -3,7 +3,7 @@
 //! ```text
 //!   Sim ──► World   machines; lives on when a Sim is dropped, as processes do
 //!    │
-//!    └────► Script  hang at a step, fail at a step, fail at the nth step
+//!    └────► Script  hang at a step, fail at a step, hang or fail at the nth step
 //! ```
 //!
 //! Its control channel and its console are pipes in memory. Whoever builds the simulator says who speaks at the guest's end
@@ -99,6 +99,11 @@ impl Sim {
     /// One step fails, after so many that do not.
     pub fn fail_after(&self, steps: usize) {
         self.script.fail_in(steps);
+    }
+
+    /// After so many steps that go well, the next and all of its kind wait until [`Sim::release`].
+    pub fn hang_after(&self, steps: usize) {
+        self.script.hang_in(steps);
     }
 
     /// Takes all orders back and wakes those who hang.

@@ -44,7 +44,23 @@ struct Orders {
     hang_at: Vec<Step>,
     fail_at: Vec<Step>,
     fail_in: Option<usize>,
+    hang_in: Option<usize>,
     taken: usize,
+}
+
+/// Whether the count was at 0, which ends it.
+fn counted_down(count: &mut Option<usize>) -> bool {
+    match count {
+        Some(0) => {
+            *count = None;
+            true
+        }
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
+    }
 }
 
 /// Orders, and the bell that wakes those who hang.
@@ -67,6 +83,10 @@ impl Script {
         self.with(|orders| orders.fail_in = Some(steps));
     }
 
+    pub(super) fn hang_in(&self, steps: usize) {
+        self.with(|orders| orders.hang_in = Some(steps));
+    }
+
     pub(super) fn release(&self) {
         self.with(|orders| {
             *orders = Orders {
@@ -85,18 +105,10 @@ impl Script {
     pub(super) async fn at(&self, step: Step) -> Result<(), DriverError> {
         let fails = self.with(|orders| {
             orders.taken += 1;
-            let counted_down = match &mut orders.fail_in {
-                Some(0) => {
-                    orders.fail_in = None;
-                    true
-                }
-                Some(left) => {
-                    *left -= 1;
-                    false
-                }
-                None => false,
-            };
-            counted_down || orders.fail_at.contains(&step)
+            if counted_down(&mut orders.hang_in) {
+                orders.hang_at.push(step);
+            }
+            counted_down(&mut orders.fail_in) || orders.fail_at.contains(&step)
         });
         if fails {
             return Err(DriverError::Simulated(step.name()));
