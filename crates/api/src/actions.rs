@@ -1,4 +1,5 @@
-//! What can be done to a VM beside changing it: `/v1/vms/{vm}/restart`, `rebuild` and `resize`.
+//! What can be done to a VM beside changing it: `/v1/vms/{vm}/restart`, `rebuild`, `resize`, `extend` and
+//! `lease`.
 
 use http::Method;
 use model::{ProblemCode, Scope};
@@ -37,6 +38,15 @@ pub struct ResizeVm {
     /// while it is `STOPPED`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restart: bool,
+}
+
+/// More time to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendVm {
+    /// So much more, in seconds: from its end on, or from now where that has passed.
+    #[schema(minimum = 1, maximum = 316_224_000, example = 28_800)]
+    pub seconds: u64,
 }
 
 const ANSWERS: &[Answer] = &[Answer {
@@ -98,4 +108,34 @@ pub const RESIZE: Endpoint = Endpoint {
     ],
 };
 
-pub(crate) const ENDPOINTS: &[&Endpoint] = &[&RESTART, &REBUILD, &RESIZE];
+/// Lets a VM live longer.
+pub const EXTEND: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/v1/vms/{vm}/extend",
+    operation_id: "vm_extend",
+    summary: "Give a VM more time to live; it takes back that it goes, and starts nothing",
+    access: Access::Scope(Scope::VmWrite),
+    query: &[],
+    request: Some(Content::Json(Shape::of::<ExtendVm>())),
+    answers: ANSWERS,
+    problems: &[
+        ProblemCode::NotFound,
+        ProblemCode::Forbidden,
+        ProblemCode::WrongStatus,
+    ],
+};
+
+/// Keeps a leased VM.
+pub const LEASE: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/v1/vms/{vm}/lease",
+    operation_id: "vm_lease",
+    summary: "Say that the client of a leased VM is still there; nothing else changes",
+    access: Access::Scope(Scope::VmWrite),
+    query: &[],
+    request: None,
+    answers: ANSWERS,
+    problems: &[ProblemCode::NotFound, ProblemCode::Forbidden],
+};
+
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&RESTART, &REBUILD, &RESIZE, &EXTEND, &LEASE];

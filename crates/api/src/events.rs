@@ -14,7 +14,8 @@ use crate::{Access, Answer, Content, Endpoint, Reason, Shape, Stage, VmStatus};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// What kind of thing: `created`, `adopted`, `changed` (something else is asked of it), `status` (it, or its
-    /// reason, is another), `deleted`, `progress` (of a stage); more may come.
+    /// reason, is another), `ending` (it will be stopped before long),
+    /// `deleted`, `progress` (of a stage); more may come.
     #[serde(rename = "type")]
     #[schema(example = "status")]
     pub kind: String,
@@ -38,6 +39,14 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub stage: Option<Stage>,
+    /// Why it will be stopped before long: `idle` or `time_to_live`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "idle")]
+    pub ending: Option<String>,
+    /// In how many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub seconds: Option<u64>,
 }
 
 /// Follows a VM.

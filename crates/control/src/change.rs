@@ -74,6 +74,9 @@ impl Change {
         let more = counted(&now.asked).beyond(&counted(&before.asked));
         has_quota(&mut self.write, &self.quota_defaults, now.owner.id, &more).await?;
         self.write.vm_asked_update(&now.asked).await?;
+        if now.life != before.life {
+            self.write.vm_life_update(now.asked.id, &now.life).await?;
+        }
         self.event(now.asked.id, now.asked.generation, &EventKind::Changed)
             .await?;
         self.status(Some(status_of(before)), now).await?;

@@ -9,6 +9,7 @@
 //! | `adopted` | one that was found on a host is asked for from now on |
 //! | `changed` | something else is asked of it; the generation has risen |
 //! | `status` | the status people see, or its reason, has changed |
+//! | `ending` | it will be stopped before long, for being idle or for its time to live |
 //! | `deleted` | it is gone; the last event of a VM |
 //! | `progress` | how far a stage has come |
 
@@ -56,6 +57,13 @@ pub enum EventKind {
         /// Why.
         reason: Option<Reason>,
     },
+    /// It will be stopped before long.
+    Ending {
+        /// For what.
+        ending: Ending,
+        /// In how many seconds.
+        seconds: u64,
+    },
     /// It is gone.
     Deleted,
     /// How far a stage has come.
@@ -63,6 +71,26 @@ pub enum EventKind {
         /// The stage.
         stage: Stage,
     },
+}
+
+/// Why a VM will be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Nobody uses it.
+    Idle,
+    /// Its time to live is over.
+    TimeToLive,
+}
+
+impl Ending {
+    /// The stable text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::TimeToLive => "time_to_live",
+        }
+    }
 }
 
 impl EventKind {
@@ -73,6 +101,7 @@ impl EventKind {
             Self::Adopted { .. } => "adopted",
             Self::Changed => "changed",
             Self::Status { .. } => "status",
+            Self::Ending { .. } => "ending",
             Self::Deleted => "deleted",
             Self::Progress { .. } => "progress",
         }

@@ -4,16 +4,22 @@ use model::{Action, Phase, Power, Problem, Seen};
 use store::Vm;
 
 use crate::ask::wrong_status;
+use crate::life::begin_again;
 use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
 
 impl Control {
-    /// Asks a VM to run. One that is off or failed gets another boot; one that runs or is on its way stays as it is.
+    /// Asks a VM to run. One that is off or failed gets another boot; one that runs or is on its way stays as it is. One
+    /// that has lived long enough gets its time to live once more.
     ///
     /// # Errors
     /// There is no such VM, or it is being removed, or its host has removed it.
     pub async fn vm_start(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
-        self.vm_ask(caller, selector, (Operation::VmStart, Action::Start), boot_again)
-            .await
+        let now = self.now();
+        self.vm_ask(caller, selector, (Operation::VmStart, Action::Start), |vm| {
+            vm.life = begin_again(&vm.life, now);
+            boot_again(vm)
+        })
+        .await
     }
 
     /// Asks a VM to be off. Disk, address and host key stay.

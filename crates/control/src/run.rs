@@ -1,4 +1,4 @@
-//! The three reconcilers: nudged for speed, timed for truth.
+//! The reconcilers: nudged for speed, timed for truth.
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
@@ -13,6 +13,9 @@ use crate::{Control, Error};
 /// How long intake waits before it tries a report again that could not be stored.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How exactly times to live and leases are kept.
+const LIVES_EVERY: Duration = Duration::from_secs(1);
+
 impl Control {
     /// Drives the reconcilers until `shutdown` is done or the bus is closed. It may be stopped at any moment: what
     /// was not committed did not happen, and what was not acknowledged comes again.
@@ -23,6 +26,12 @@ impl Control {
             () = self.take_reports() => {}
             () = self.publish_plans() => {}
             () = self.watch_silence() => {}
+            () = self.give_secrets() => {}
+            () = self.watch_lives() => {}
+            () = self.keep_token_uses() => {}
+        }
+        if let Err(error) = self.token_uses_keep().await {
+            tracing::error!(error = chain(&error), "the uses of tokens could not be written down");
         }
     }
 
@@ -82,6 +91,17 @@ impl Control {
             if let Err(error) = self.plan_publish(host).await {
                 // The next round tries again.
                 tracing::error!(host.id = %host, error = chain(&error), "a plan could not be published");
+            }
+        }
+    }
+
+    async fn watch_lives(&self) {
+        let mut ticks = interval(LIVES_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.lives_look().await {
+                tracing::error!(error = chain(&error), "the lives of vms could not be looked at");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `/v1/vms/{vm}/restart`, `rebuild` and `resize`.
+//! `/v1/vms/{vm}/restart`, `rebuild`, `resize`, `extend` and `lease`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -29,6 +29,25 @@ pub(crate) async fn rebuild(
 ) -> Vm {
     let image = wish.image.map(|image| at("/image", image.parse())).transpose()?;
     let vm = control.vm_rebuild(&caller, &vm.parse()?, image).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn extend(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+    Body(wish): Body<api::ExtendVm>,
+) -> Vm {
+    let vm = control.vm_extend(&caller, &vm.parse()?, wish.seconds).await?;
+    Ok(Json(shape(vm)))
+}
+
+pub(crate) async fn lease(
+    State(control): State<Control>,
+    Signed(caller): Signed,
+    Path(vm): Path<String>,
+) -> Vm {
+    let vm = control.vm_lease(&caller, &vm.parse()?).await?;
     Ok(Json(shape(vm)))
 }
 

@@ -96,12 +96,18 @@ fn shape(event: Event) -> api::Event {
         status: None,
         reason: None,
         stage: None,
+        ending: None,
+        seconds: None,
     };
     match event.what {
         EventKind::Created { .. } | EventKind::Adopted { .. } | EventKind::Changed | EventKind::Deleted => {}
         EventKind::Status { status, reason: why } => {
             shape.status = Some(status.into());
             shape.reason = why.map(reason);
+        }
+        EventKind::Ending { ending, seconds } => {
+            shape.ending = Some(ending.as_str().to_owned());
+            shape.seconds = Some(seconds);
         }
         EventKind::Progress { stage: now } => shape.stage = Some(stage(now)),
     }

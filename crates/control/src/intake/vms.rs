@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::{Phase, Power, Seen, VmId};
+use model::{Idle, Phase, Power, Seen, VmId};
 use store::Vm;
 use wire::host::{HostReport, VmReport};
 
 use crate::change::Change;
 use crate::view::status_of;
-use crate::{Error, EventKind};
+use crate::{Ending, Error, EventKind, life};
 
 /// Each VM with what a report says of it.
 pub(super) fn pairs<'a>(
@@ -63,7 +63,16 @@ async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise:
     let raised = raise_above(&mut now, raise);
     let powered_off = ask_off(&mut now);
     if powered_off {
-        tracing::info!(vm.id = %vm.asked.id, vm.boot = vm.asked.body.boot, "the guest powered off; the vm is asked to be off");
+        tracing::info!(vm.id = %vm.asked.id, vm.boot = vm.asked.body.boot, "the vm ended or is idle; it is asked to be off");
+    }
+    if becomes_idle(vm, &now)
+        && let Some(after) = now.asked.body.idle_after
+    {
+        let ending = EventKind::Ending {
+            ending: Ending::Idle,
+            seconds: life::warning(Some(after)).unsigned_abs().as_secs(),
+        };
+        change.event(now.asked.id, now.asked.generation, &ending).await?;
     }
     if raised || powered_off {
         change.vm_asked_update(&now.asked).await?;
@@ -127,13 +136,16 @@ fn raise_above(vm: &mut Vm, raise: bool) -> bool {
     true
 }
 
-/// A guest that powered itself off at the boot that is asked is asked to be off: what people see and what stands in the
+/// A guest that powered itself off at the boot that is asked, or is idle for as long as it may be, is asked to be off: what people see and what stands in the
 /// plan agree, and only a start asks for another boot. One that is late changes nothing: the boot asked is a greater
 /// one by then. Gives whether that changed anything.
 fn ask_off(vm: &mut Vm) -> bool {
     let asked = &mut vm.asked;
+    let is_idle = |seen: &Seen| asked.body.idle_after.is_some() && seen.idle == Idle::Idle;
     let powered_off = vm.seen.as_ref().is_some_and(|seen| {
-        seen.powered_off && seen.placement == asked.placement && seen.boot == asked.body.boot
+        (seen.powered_off || is_idle(seen))
+            && seen.placement == asked.placement
+            && seen.boot == asked.body.boot
     });
     if !powered_off || asked.remove || asked.body.power == Power::Off {
         return false;
@@ -141,6 +153,12 @@ fn ask_off(vm: &mut Vm) -> bool {
     asked.body.power = Power::Off;
     asked.generation += 1;
     true
+}
+
+/// Whether a VM that nobody uses has just come near to being stopped for it.
+fn becomes_idle(before: &Vm, now: &Vm) -> bool {
+    let soon = |vm: &Vm| vm.seen.as_ref().is_some_and(|seen| seen.idle == Idle::Soon);
+    soon(now) && !soon(before)
 }
 
 #[cfg(test)]

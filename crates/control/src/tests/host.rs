@@ -14,8 +14,13 @@ pub(super) struct Held {
     pub(super) boot: u64,
     /// How often it was booted.
     pub(super) boots: u64,
+    pub(super) rootfs: u64,
+    /// How often its disk was made.
+    pub(super) disks: u64,
     /// Its guest powered itself off at `boot`.
     pub(super) powered_off: bool,
+    /// What it judges of the guest.
+    pub(super) idle: model::Idle,
 }
 
 #[derive(Debug, Clone)]
@@ -98,7 +103,10 @@ impl FakeHost {
                     phase: Phase::Accepted,
                     boot: 0,
                     boots: 0,
+                    rootfs: 0,
+                    disks: 0,
                     powered_off: false,
+                    idle: model::Idle::Active,
                 });
                 if entry.generation > held.accepted {
                     held.accepted = entry.generation;
@@ -119,6 +127,10 @@ impl FakeHost {
     /// Makes everything as it is asked.
     pub(super) fn work(&mut self) {
         for held in self.held.values_mut() {
+            if held.rootfs < held.body.rootfs {
+                held.rootfs = held.body.rootfs;
+                held.disks += 1;
+            }
             match held.body.power {
                 Power::Off => held.phase = Phase::Stopped,
                 Power::On if held.boot < held.body.boot => {
@@ -198,7 +210,9 @@ fn seen(held: &Held) -> Seen {
         settled: held.accepted,
         phase: held.phase,
         boot: held.boot,
+        rootfs: held.rootfs,
         powered_off: held.powered_off,
+        idle: held.idle,
         ..blank()
     }
 }
