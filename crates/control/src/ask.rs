@@ -4,6 +4,7 @@
 use model::{Action, Misfit, Problem, ProblemCode, Verdict, status_for_action, verdict};
 use store::Vm;
 
+use crate::disable::owner_is_enabled;
 use crate::keys::{accepted_keys, keys_accept};
 use crate::request::check_keys;
 use crate::vm::vm_find;
@@ -75,6 +76,16 @@ impl Control {
 /// # Errors
 /// The action does not fit the VM's status.
 pub(crate) fn fits(vm: &Vm, action: Action) -> Result<bool, Problem> {
+    match action {
+        Action::Start | Action::Restart | Action::ResizeAndRestart => owner_is_enabled(vm)?,
+        Action::Stop
+        | Action::Rebuild
+        | Action::Resize
+        | Action::Grow
+        | Action::Extend
+        | Action::Change
+        | Action::Delete => {}
+    }
     let status = status_for_action(&vm.asked, vm.seen.as_ref());
     match verdict(action, status) {
         Verdict::Accepted => Ok(true),

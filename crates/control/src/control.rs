@@ -15,6 +15,7 @@ use crate::life::Leases;
 use crate::meter::Unmetered;
 use crate::news::{Due, News};
 use crate::ready::{Readiness, Running};
+use crate::token::TokenUses;
 use crate::{Clock, Entropy, Error, Meter};
 
 /// What control is made of.
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) due: Due,
     pub(crate) news: News,
     pub(crate) heard: Heard,
+    pub(crate) token_uses: TokenUses,
     pub(crate) leases: Leases,
     pub(crate) running: Running,
     pub(crate) readiness: Readiness,
@@ -109,6 +111,7 @@ impl Control {
                 due: Due::default(),
                 news: News::new(last_event),
                 heard: Heard::default(),
+                token_uses: TokenUses::default(),
                 leases: Leases::default(),
                 running: Running::default(),
                 readiness: Readiness::default(),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Asked, Capacity, HostId, InstallationId, PrincipalId, PrincipalName, Problem, ProblemCode, VmId, VmName,
+    Asked, Capacity, HostId, InstallationId, PrincipalId, PrincipalName, Problem, ProblemCode, VmBody, VmId,
+    VmName,
 };
 use store::{NewVm, Read};
 
@@ -13,6 +14,7 @@ use crate::keys::accepted_keys;
 use crate::place::capacity_of;
 use crate::quota::{counted, has_quota};
 use crate::{Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Operation, Request, VmView, place};
+use crate::{life, secret};
 
 impl Control {
     /// Asks for a new VM. It gets a host at once, and its capacity there is booked.
@@ -20,13 +22,20 @@ impl Control {
     /// # Errors
     /// A value is out of range, another VM has the name, or no host will do.
     pub async fn vm_create(&self, caller: &Caller, request: CreateVm) -> Result<VmView, Error> {
-        let (owner, account_keys) = (request.owner.clone(), request.account_keys);
-        let body = request.into_body()?;
+        let (owner, account_keys, life) = (request.owner.clone(), request.account_keys, request.life);
+        let (registry_auth, no_ssh_keys) = (request.registry_auth.clone(), request.no_ssh_keys);
+        let mut body = request.into_body()?;
+        if registry_auth.is_some() {
+            body.registry_secret = Some(secret::next(None, self.inner.entropy.as_ref())?);
+        }
         let id = VmId::from_random(draw(self.inner.entropy.as_ref())?);
         let mut change = self.change_by(caller, Operation::VmCreate).await?;
         change.about(id);
         let owner = owner_for(&mut change, caller, owner).await?;
         name_is_free(&mut change, owner, &body.name, "/name").await?;
+        if !no_ssh_keys {
+            something_opens(&mut change, &body, owner, account_keys).await?;
+        }
         let hosts = snapshots(&mut change, self.inner.installation).await?;
         let host = place(&hosts, &Request::of(&body)).map_err(|refusal| refusal.into_problem())?;
         let mut asked = Asked {
@@ -49,8 +58,16 @@ impl Control {
         let defaults = change.quota_defaults;
         has_quota(&mut change, &defaults, owner, &counted(&asked)).await?;
         change.vm_insert(&new).await?;
+        secret::keep(
+            &mut change,
+            id,
+            asked.body.registry_secret,
+            registry_auth.as_ref(),
+        )
+        .await?;
         asked.body.authorized_keys = accepted_keys(&mut change, id, &own_keys, account_keys).await?;
         change.vm_asked_update(&asked).await?;
+        change.vm_life_update(id, &life::begin(life, now)).await?;
         let created = EventKind::Created {
             name: asked.body.name.clone(),
         };
@@ -90,6 +107,26 @@ async fn owner_for(
         .at("/owner")
         .into()
     })
+}
+
+/// Refuses a VM that nobody could sign in to: it has no key of its own, its owner has none, and no authority signs any.
+async fn something_opens(
+    read: &mut Read,
+    body: &VmBody,
+    owner: PrincipalId,
+    account_keys: bool,
+) -> Result<(), Error> {
+    let has_its_own = !body.authorized_keys.is_empty() || !body.options.user_cas.is_empty();
+    if has_its_own || (account_keys && read.ssh_key_exists_of(owner).await?) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemCode::NoSshKey,
+        "no SSH key would open this VM, so nobody could sign in",
+    )
+    .hint("give a public key (--key FILE), add one to your account (pwctl key add FILE), or say that none is meant (--no-ssh-keys)")
+    .at("/keys")
+    .into())
 }
 
 /// Writes the first events of a VM that was just inserted, and gives it.

@@ -24,6 +24,7 @@
 //! - Every change writes its events in its own transaction.
 
 mod access;
+mod account;
 mod ask;
 mod auth;
 mod caller;
@@ -32,6 +33,8 @@ mod change;
 mod clock;
 mod control;
 mod create;
+mod credential;
+mod disable;
 mod error;
 mod event;
 mod follow;
@@ -57,16 +60,22 @@ mod request;
 mod resize;
 mod rights;
 mod run;
+mod secret;
 mod share;
+mod sign_in;
 mod silence;
+mod ssh_key;
 mod streams;
 mod team;
 #[cfg(test)]
 mod tests;
+mod token;
 mod transfer;
+mod user;
 mod view;
 mod vm;
 
+pub use account::UserSelector;
 pub use caller::{Caller, Origin, TokenText};
 pub use census::{Census, HostState};
 pub use clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
@@ -74,6 +83,7 @@ pub use control::{Control, ControlConfig};
 pub use error::Error;
 pub use event::{Ending, Event, EventKind};
 pub use follow::Events;
+pub use life::LifeWish;
 pub use link::{LogReader, Over, Received, Stream, StreamReader, StreamWriter};
 pub use list::{ListVms, VmSort};
 pub use meter::Meter;
@@ -88,6 +98,9 @@ pub use resize::ResizeVm;
 pub use rights::{Need, Operation};
 pub use share::ShareView;
 pub use team::{MemberView, TeamView};
+pub use store::{Member, SshKey, Token, User};
+pub use token::{CreateToken, Until};
+pub use user::MeView;
 pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};
 pub use wire::link::{LogEntry, LogRecord, LogRequest, StreamRequest};
 pub use wire::stream;

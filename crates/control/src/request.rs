@@ -8,6 +8,8 @@ use model::{
     ProblemCode, PublicKey, RegistryCredentials, VmBody, VmId, VmName, VmOptions,
 };
 
+use crate::{LifeWish, secret};
+
 /// What a VM gets where nothing else is said.
 pub const DEFAULT_CPUS: u32 = 1;
 /// What a VM gets where nothing else is said.
@@ -44,8 +46,14 @@ pub struct CreateVm {
     pub keys: Vec<PublicKey>,
     /// Whether the keys of its owner's account open it.
     pub account_keys: bool,
+    /// Whether it may be made although no key opens it.
+    pub no_ssh_keys: bool,
+    /// What its image is pulled with; `None` is as anybody may.
+    pub registry_auth: Option<RegistryCredentials>,
     /// What else may be chosen.
     pub options: VmOptions,
+    /// How long it lives.
+    pub life: LifeWish,
 }
 
 /// What is asked of a VM from now on. What is `None` stays as it is.
@@ -71,6 +79,14 @@ impl CreateVm {
         if self.options != VmOptions::default() {
             needs.insert(Feature::OPTIONS);
         }
+        if let Some(credentials) = &self.registry_auth {
+            secret::check(credentials, &self.image)?;
+            needs.insert(Feature::REGISTRY_SECRET);
+        }
+        let idle_after = self.life.checked()?.idle_after;
+        if idle_after.is_some() {
+            needs.insert(Feature::IDLE);
+        }
         Ok(VmBody {
             name: self.name,
             image: self.image,
@@ -84,7 +100,7 @@ impl CreateVm {
             needs,
             options: self.options,
             barred: [].into(),
-            idle_after: None,
+            idle_after,
             registry_secret: None,
         })
     }
@@ -115,10 +131,6 @@ fn in_range(pointer: &str, what: &str, size: ByteSize, least: ByteSize) -> Resul
 }
 
 pub(crate) fn check_keys(keys: &[PublicKey]) -> Result<(), Problem> {
-    if keys.is_empty() {
-        return Err(invalid("/keys", "without an SSH key nobody could sign in")
-            .hint("give at least one public key; make one with: ssh-keygen -t ed25519"));
-    }
     if keys.len() > MAX_KEYS {
         return Err(invalid(
             "/keys",
@@ -230,6 +242,15 @@ pub enum HostSelector {
     Name(HostName),
 }
 
+/// Which user or team is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrincipalSelector {
+    /// By id.
+    Id(PrincipalId),
+    /// By name.
+    Name(PrincipalName),
+}
+
 macro_rules! selectors {
     ($($name:ident, $id:ty, $label:ty, $what:literal;)*) => {$(
         impl fmt::Display for $name {
@@ -242,15 +263,6 @@ macro_rules! selectors {
         }
 
         impl FromStr for $name {
-/// Which user or team is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PrincipalSelector {
-    /// By id.
-    Id(PrincipalId),
-    /// By name.
-    Name(PrincipalName),
-}
-
             type Err = Problem;
 
             /// An id is never a valid name, so the text decides.
@@ -278,5 +290,5 @@ pub enum PrincipalSelector {
 
 selectors! {
     HostSelector, HostId, HostName, "host";
-}
     PrincipalSelector, PrincipalId, PrincipalName, "user or team";
+}

@@ -99,6 +99,7 @@ operations! {
     ImageList = "image_list", VmRead, SignedIn;
     Me = "me", AccountRead, SignedIn;
     Logout = "logout", AccountWrite, SignedIn;
+    TokenRenew = "token_renew", AccountWrite, SignedIn;
     UserList = "user_list", AccountRead, SignedIn;
     UserGet = "user_get", AccountRead, Account;
     UserCreate = "user_create", Admin, Admin;

@@ -31,7 +31,10 @@ impl Control {
             () = self.keep_token_uses() => {}
         }
         if let Err(error) = self.token_uses_keep().await {
-            tracing::error!(error = chain(&error), "the uses of tokens could not be written down");
+            tracing::error!(
+                error = chain(&error),
+                "the uses of tokens could not be written down"
+            );
         }
     }
 

@@ -6,9 +6,9 @@ use store::{Member, Principal, Read, Team};
 
 use crate::clock::draw;
 use crate::keys::{keys_renew, keys_withdraw};
-use crate::principal::{principal_find, principal_name_is_free, team_find};
+use crate::principal::{page_by_name, principal_find, principal_name_is_free, team_find};
 use crate::transfer::vms_give_all;
-use crate::{Caller, Control, Error, Operation, PrincipalSelector};
+use crate::{Caller, Control, Error, Operation, Page, PageRequest, PrincipalSelector};
 
 /// A team, as somebody sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,16 @@ impl Control {
     /// The caller's teams, by name; for an admin all.
     ///
     /// # Errors
-    /// The memory cannot be read.
-    pub async fn team_list(&self, caller: &Caller) -> Result<Vec<TeamView>, Error> {
+    /// The page is none of this list.
+    pub async fn team_list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<TeamView>, Error> {
         caller.may_ask_for(Operation::TeamList)?;
         let mut read = self.inner.store.read().await?;
         let mine = read.member_list_of_user(caller.user).await?;
         let role = |team: TeamId| mine.iter().find(|mine| mine.team == team).map(|mine| mine.role);
         let mut teams = read.team_list().await?;
         teams.retain(|team| caller.is_admin() || role(team.id).is_some());
-        Ok(teams.into_iter().map(|team| view(&team, role(team.id))).collect())
+        let teams = teams.iter().map(|team| view(team, role(team.id))).collect();
+        page_by_name(caller, Operation::TeamList, "", page, (teams, |team| &team.name))
     }
 
     /// One team.
@@ -93,7 +94,7 @@ impl Control {
         let mut change = self.change_by(caller, Operation::TeamDelete).await?;
         let team = team_find(&mut change, caller, team, Operation::TeamDelete).await?;
         change.about(team.id);
-        vms_give_all(&mut change, caller, team.id.into(), heir).await?;
+        vms_give_all(&mut change, caller.user, team.id.into(), heir).await?;
         let shared = change.vm_ids_of_principal(team.id.into()).await?;
         change.principal_delete(team.id.into()).await?;
         keys_withdraw(&mut change, &shared).await?;
@@ -105,16 +106,19 @@ impl Control {
     /// Who is in a team, by name.
     ///
     /// # Errors
-    /// There is none that the caller is in.
+    /// There is none that the caller is in, or the page is none of this list.
     pub async fn member_list(
         &self,
         caller: &Caller,
         team: &PrincipalSelector,
-    ) -> Result<Vec<MemberView>, Error> {
+        page: &PageRequest,
+    ) -> Result<Page<MemberView>, Error> {
         let mut read = self.inner.store.read().await?;
         let team = team_find(&mut read, caller, team, Operation::MemberList).await?;
         let members = read.member_list_of_team(team.id).await?;
-        Ok(members.into_iter().map(member_view).collect())
+        let members = members.into_iter().map(member_view).collect();
+        let of = team.id.to_string();
+        page_by_name(caller, Operation::MemberList, &of, page, (members, |member| &member.name))
     }
 
     /// Puts a user into a team, or gives it another role there. Its keys open the team's VMs from then on.

@@ -4,12 +4,13 @@
 //! its names. The VM's own keys and its shares stay; the keys of the account become those of the new owner. SSH sessions
 //! that are open stay, as the host's work does.
 
-use model::{PrincipalId, Problem, ProblemCode};
+use model::{PrincipalId, Problem, ProblemCode, UserId};
 use store::{Principal, Vm};
 
 use crate::ask::wrong_status;
 use crate::change::Change;
 use crate::create::name_is_free;
+use crate::disable::gated;
 use crate::keys::{accepted_keys, keys_accept};
 use crate::principal::principal_find;
 use crate::quota::{counted, has_quota};
@@ -50,13 +51,13 @@ impl Control {
 }
 
 /// Gives all that somebody owns to an heir, so that the one who had it can be removed. Those on their way out take up
-/// nothing any more; they become the caller's where there is no heir.
+/// nothing any more; they become the keeper's where there is no heir.
 ///
 /// # Errors
 /// It owns VMs and there is no heir, or the heir cannot have them.
 pub(crate) async fn vms_give_all(
     change: &mut Change,
-    caller: &Caller,
+    keeper: UserId,
     from: PrincipalId,
     heir: Option<&PrincipalSelector>,
 ) -> Result<(), Error> {
@@ -82,7 +83,7 @@ pub(crate) async fn vms_give_all(
         None => return Err(still_owns(staying.len()).into()),
     }
     for vm in going {
-        let to = heir.unwrap_or_else(|| caller.user.into());
+        let to = heir.unwrap_or_else(|| keeper.into());
         change.vm_owner_update(vm.asked.id, to).await?;
     }
     Ok(())
@@ -101,6 +102,9 @@ async fn give(change: &mut Change, before: &Vm, to: PrincipalId) -> Result<(), E
     let keys = accepted_keys(change, id, &before.own_keys, before.account_keys).await?;
     keys_accept(&mut now.asked.body, keys);
     now.asked.generation += 1;
+    if before.owner.disabled {
+        now = gated(&now, now.owner.disabled)?;
+    }
     change.withdraws_rights();
     change.ask(before, &now).await
 }

@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use model::{
-    Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, PublicKey, Reason, Seen,
-    ServiceSeen, Stage, Status, VmBody, VmId,
+    Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, Power, PublicKey, Reason,
+    ReasonCode, Seen, ServiceSeen, Stage, Status, VmBody, VmId,
 };
-use store::{Owner, Refused, Vm};
+use store::{Life, Owner, Refused, Vm};
+
+use crate::life::removed_at;
 
 /// A VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct VmView {
     pub own_keys: Vec<PublicKey>,
     /// Whether the keys of its owner's account open it.
     pub account_keys: bool,
+    /// How long it lives.
+    pub life: Life,
     /// When it was created or adopted.
     pub created_at: Timestamp,
 }
@@ -51,10 +55,16 @@ impl VmView {
             owner: vm.owner,
             own_keys: vm.own_keys,
             account_keys: vm.account_keys,
+            life: vm.life,
             host: vm.host,
             host_name: vm.host_name,
             created_at: vm.created_at,
         }
+    }
+
+    /// When it goes, once its grace has begun.
+    pub fn removed_at(&self) -> Option<Timestamp> {
+        removed_at(&self.life)
     }
 
     /// The address, from when it is leased.
@@ -95,7 +105,26 @@ impl VmView {
 }
 
 pub(crate) fn status_of(vm: &Vm) -> model::StatusView {
-    model::status(&vm.asked, vm.seen.as_ref(), vm.host_silent)
+    match vm.owner.disabled && vm.asked.body.power == Power::On {
+        true => kept_off(vm),
+        false => model::status(&vm.asked, vm.seen.as_ref(), vm.host_silent),
+    }
+}
+
+/// Where a VM stands that its host is told to be off, although it is asked to run.
+fn kept_off(vm: &Vm) -> model::StatusView {
+    let mut told = vm.asked.clone();
+    told.body.power = Power::Off;
+    let mut view = model::status(&told, vm.seen.as_ref(), vm.host_silent);
+    if matches!(view.status, Status::Init | Status::Stopping | Status::Stopped) {
+        let owner = &vm.owner.name;
+        view.reason = Some(Reason::lasting(
+            ReasonCode::OwnerDisabled,
+            format!("its owner {owner} is disabled, which keeps it off"),
+            format!("an admin can enable the user again: pwctl user enable {owner}"),
+        ));
+    }
+    view
 }
 
 /// A host.

@@ -74,6 +74,9 @@ impl Cloud {
             owner: None,
             keys: vec![KEY.parse().unwrap()],
             account_keys: true,
+            no_ssh_keys: false,
+            life: control::LifeWish::default(),
+            registry_auth: None,
             options: model::VmOptions::default(),
         };
         self.control.vm_create(&self.caller, request).await

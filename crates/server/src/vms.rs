@@ -3,16 +3,18 @@
 use api::vms as endpoints;
 use axum::Json;
 use axum::extract::{Path, State};
-use control::{Control, VmView};
+use control::{Control, LifeWish, VmView};
 use http::StatusCode;
 use http::header::LOCATION;
 use model::{
-    ByteSize, Power, Problem, ProblemCode, ProgramEnd, PublicKey, Retry, ServiceAsk, ServiceSeen, VmOptions,
+    ByteSize, Power, Problem, ProblemCode, ProgramEnd, PublicKey, RegistryCredentials, Retry, ServiceAsk, ServiceSeen, VmOptions,
 };
 
 use crate::auth::Signed;
 use crate::body::{Body, Patch};
+use crate::query::Asked;
 use crate::refusal::Refusal;
+use crate::vm_query::wanted;
 
 type Vm = Result<Json<api::Vm>, Refusal>;
 
@@ -29,12 +31,12 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(control): State<Control>,
     Signed(caller): Signed,
+    Asked(query): Asked<api::VmQuery>,
 ) -> Result<Json<api::VmList>, Refusal> {
     let page = control.vm_list(&caller, &wanted(query)?).await?;
-    Asked(query): Asked<api::VmQuery>,
     Ok(Json(api::VmList {
-        items: vms.into_iter().map(shape).collect(),
-        next: None,
+        items: page.items.into_iter().map(shape).collect(),
+        next: page.next,
     }))
 }
 
@@ -98,6 +100,17 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
         owner: None,
         keys: keys("/keys", &wish.keys)?,
         account_keys: true,
+        no_ssh_keys: false,
+        life: LifeWish {
+            ttl: wish.ttl_seconds,
+            grace: wish.grace_seconds,
+            idle_after: wish.idle_after_seconds,
+            lease: wish.lease_seconds,
+        },
+        registry_auth: wish.registry_auth.map(|given| RegistryCredentials {
+            username: given.username,
+            password: given.password,
+        }),
         options: VmOptions {
             service: service_ask(wish.service.unwrap_or_default())?,
             user_cas: keys("/user_cas", &wish.user_cas)?,
@@ -154,6 +167,10 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         image_keys: body.options.image_keys,
         console: body.options.console,
         service: service(&body.options.service, vm.service()),
+        expires_at: vm.life.expires_at.map(|at| at.to_string()),
+        removed_at: vm.removed_at().map(|at| at.to_string()),
+        idle_after_seconds: body.idle_after,
+        lease_seconds: vm.life.lease,
         created_at: vm.created_at.to_string(),
         reason: vm.reason.map(reason),
         stage: vm.stage.map(stage),

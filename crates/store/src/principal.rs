@@ -118,11 +118,11 @@ impl Read {
         Ok(principals.into_iter().filter_map(Principal::into_user).collect())
     }
 
-    /// Whether there is an admin besides this user who may come in.
+    /// An admin besides this user who may come in.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn admin_exists_besides(&mut self, user: UserId) -> Result<bool, StoreError> {
+    pub async fn admin_fetch_besides(&mut self, user: UserId) -> Result<Option<UserId>, StoreError> {
         let found =
             sqlx::query("SELECT id FROM principals WHERE role = $1 AND disabled = 0 AND id <> $2 LIMIT 1")
                 .bind(Role::Admin.as_str())
@@ -130,7 +130,7 @@ impl Read {
                 .fetch_optional(self.connection())
                 .await
                 .map_err(StoreError::sql("look for another admin"))?;
-        Ok(found.is_some())
+        found.as_ref().map(|row| row::parsed(row, "id")).transpose()
     }
 
     /// All teams, by name.

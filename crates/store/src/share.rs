@@ -83,6 +83,19 @@ impl Read {
         rows.iter().map(|row| row::parsed(row, "id")).collect()
     }
 
+    /// The VMs that somebody owns, those on their way out included, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_ids_of_owner(&mut self, owner: PrincipalId) -> Result<Vec<VmId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM vms WHERE owner = $1 ORDER BY created_at, id")
+            .bind(owner.to_string())
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read what somebody owns"))?;
+        rows.iter().map(|row| row::parsed(row, "id")).collect()
+    }
+
     /// How many VMs somebody owns, those on their way out included.
     ///
     /// # Errors

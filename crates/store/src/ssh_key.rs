@@ -1,7 +1,7 @@
 //! The SSH keys of users.
 
 use jiff::Timestamp;
-use model::{PublicKey, UserId, VmId};
+use model::{PrincipalId, PublicKey, UserId, VmId};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{Read, StoreError, Write, row};
@@ -29,6 +29,41 @@ impl Read {
             .await
             .map_err(StoreError::sql("read the keys of a user"))?;
         rows.iter().map(ssh_key).collect()
+    }
+
+    /// A user's key by its fingerprint.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn ssh_key_fetch(
+        &mut self,
+        user: UserId,
+        fingerprint: &str,
+    ) -> Result<Option<SshKey>, StoreError> {
+        let found = sqlx::query("SELECT * FROM ssh_keys WHERE user_id = $1 AND fingerprint = $2")
+            .bind(user.to_string())
+            .bind(fingerprint)
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read a user's key"))?;
+        found.as_ref().map(ssh_key).transpose()
+    }
+
+    /// Whether a user, or anybody in a team, has a key. Who is disabled has none here.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn ssh_key_exists_of(&mut self, principal: PrincipalId) -> Result<bool, StoreError> {
+        const SQL: &str = "\
+            SELECT ssh_keys.fingerprint FROM ssh_keys JOIN principals ON principals.id = ssh_keys.user_id \
+            WHERE principals.disabled = 0 AND (ssh_keys.user_id = $1 \
+            OR ssh_keys.user_id IN (SELECT user_id FROM members WHERE team = $1)) LIMIT 1";
+        let found = sqlx::query(SQL)
+            .bind(principal.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("look for a key of somebody"))?;
+        Ok(found.is_some())
     }
 
     /// The keys of everybody who may use a VM: its owner's or its owners' where `accounts` says so, and of those it is

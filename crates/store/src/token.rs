@@ -43,6 +43,24 @@ impl Read {
         found.as_ref().map(token).transpose()
     }
 
+    /// A user's token by its id.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn token_fetch_of_user(
+        &mut self,
+        user: UserId,
+        id: TokenId,
+    ) -> Result<Option<Token>, StoreError> {
+        let found = sqlx::query("SELECT * FROM tokens WHERE user_id = $1 AND id = $2")
+            .bind(user.to_string())
+            .bind(id.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read a user's token"))?;
+        found.as_ref().map(token).transpose()
+    }
+
     /// A user's tokens, oldest first.
     ///
     /// # Errors
@@ -77,6 +95,20 @@ impl Write {
         .execute(self.connection())
         .await
         .map_err(StoreError::sql("keep a token"))?;
+        Ok(())
+    }
+
+    /// Keeps when a token was used last. One that was revoked meanwhile is passed over.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn token_use_update(&mut self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("UPDATE tokens SET last_used_at = $1 WHERE id = $2")
+            .bind(at.as_millisecond())
+            .bind(id.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("keep when a token was used"))?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use wire::host::{HostPlan, HostReport};
 
 use super::host::FakeHost;
-use crate::{Caller, Clock, Control, ControlConfig, CreateVm, SystemEntropy, VmSelector, VmView};
+use crate::{Caller, Clock, Control, ControlConfig, CreateVm, ListVms, SystemEntropy, VmSelector, VmView};
 
 pub(super) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
@@ -166,6 +166,9 @@ pub(crate) fn request(name: &str) -> CreateVm {
         owner: None,
         keys: vec![KEY.parse().unwrap()],
         account_keys: true,
+        no_ssh_keys: false,
+        life: crate::LifeWish::default(),
+        registry_auth: None,
         options: model::VmOptions::default(),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) async fn create_with(cloud: &Cloud, name: &str, options: VmOptions) -
         owner: None,
         keys: vec![crate::support::KEY.parse().unwrap()],
         account_keys: true,
+        no_ssh_keys: false,
+        life: control::LifeWish::default(),
         options,
     };
     control.vm_create(admin, request).await.unwrap();

@@ -17,6 +17,8 @@ pub(crate) fn wish(name: &str) -> CreateVm {
         owner: None,
         keys: vec![KEY.to_owned()],
         account_keys: true,
+        no_ssh_keys: false,
+        life: control::LifeWish::default(),
         ..CreateVm::default()
     }
 }
