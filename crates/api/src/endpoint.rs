@@ -68,6 +68,8 @@ pub enum QueryKind {
     Time,
     /// Any text.
     Text,
+    /// An absolute path in a VM.
+    Path,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Any texts: the parameter may come several times.
@@ -114,6 +116,8 @@ pub const MERGE_PATCH_MEDIA_TYPE: &str = "application/merge-patch+json";
 pub const LINES_MEDIA_TYPE: &str = "application/x-ndjson";
 /// The media type of [`Content::Tar`].
 pub const TAR_MEDIA_TYPE: &str = "application/x-tar";
+/// What else a [`Content::Tar`] may come as: bytes, for clients that know no better name.
+pub const BYTES_MEDIA_TYPE: &str = "application/octet-stream";
 
 pub(crate) type Named = (String, RefOr<Schema>);
 

@@ -25,15 +25,14 @@ pub struct CreateExec {
     pub env: BTreeMap<String, String>,
     /// Where it starts, an absolute path; the image's where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "/srv")]
+    #[schema(example = "/srv")]
     pub working_dir: Option<String>,
     /// Who it runs as: `USER`, `UID`, `USER:GROUP` or `UID:GID`; the image's where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "fred")]
+    #[schema(example = "fred")]
     pub user: Option<String>,
     /// A terminal; pipes where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub terminal: Option<Terminal>,
 }
 
@@ -49,7 +48,7 @@ pub struct Terminal {
     pub rows: u16,
     /// The variable `TERM`; `xterm-256color` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "xterm-256color")]
+    #[schema(example = "xterm-256color")]
     pub term: Option<String>,
 }
 

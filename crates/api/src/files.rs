@@ -26,6 +26,18 @@ const PROBLEMS: &[ProblemCode] = &[
     ProblemCode::GuestFailed,
 ];
 
+const WRITE_PROBLEMS: &[ProblemCode] = &[
+    ProblemCode::UnsupportedMediaType,
+    ProblemCode::NotFound,
+    ProblemCode::NotPermitted,
+    ProblemCode::InvalidRequest,
+    ProblemCode::InvalidValue,
+    ProblemCode::WrongStatus,
+    ProblemCode::Unsupported,
+    ProblemCode::Busy,
+    ProblemCode::GuestFailed,
+];
+
 /// Reads files.
 pub const READ: Endpoint = Endpoint {
     method: Method::GET,
@@ -36,7 +48,7 @@ pub const READ: Endpoint = Endpoint {
     query: &[Query {
         name: "path",
         description: "What to read, an absolute path; its last part is the name in the archive",
-        kind: QueryKind::Text,
+        kind: QueryKind::Path,
         required: true,
     }],
     request: None,
@@ -58,7 +70,7 @@ pub const WRITE: Endpoint = Endpoint {
     query: &[Query {
         name: "path",
         description: "The folder to unpack in, an absolute path; it must exist",
-        kind: QueryKind::Text,
+        kind: QueryKind::Path,
         required: true,
     }],
     request: Some(Content::Tar),
@@ -67,7 +79,7 @@ pub const WRITE: Endpoint = Endpoint {
         description: "All of it is there",
         content: Content::Nothing,
     }],
-    problems: PROBLEMS,
+    problems: WRITE_PROBLEMS,
 };
 
 pub(crate) const ENDPOINTS: &[&Endpoint] = &[&READ, &WRITE];

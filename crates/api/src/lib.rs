@@ -26,6 +26,7 @@ pub mod files;
 pub mod frame;
 pub mod hosts;
 pub mod images;
+mod links;
 pub mod lists;
 pub mod logs;
 mod openapi;
@@ -39,8 +40,8 @@ pub use actions::{RebuildVm, ResizeVm};
 pub use client::{Client, ClientConfig, ClientError, is_this_machine};
 pub use console::ConsoleQuery;
 pub use endpoint::{
-    Access, Answer, Content, Endpoint, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE, Query,
-    QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
+    Access, Answer, BYTES_MEDIA_TYPE, Content, Endpoint, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE,
+    MERGE_PATCH_MEDIA_TYPE, Query, QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
 };
 pub use events::Event;
 pub use exec::{CreateExec, Exec, Terminal};

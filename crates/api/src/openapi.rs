@@ -9,17 +9,22 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type,
+};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Content as Body, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema,
+    Content as Body, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, Ref, RefOr,
+    Required, Response, ResponseBuilder, Schema,
 };
 
 use crate::endpoint::{
-    JSON_MEDIA_TYPE, LINES_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE, Named, Query, QueryKind, TAR_MEDIA_TYPE,
+    BYTES_MEDIA_TYPE, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE, MERGE_PATCH_MEDIA_TYPE, Named, Query, QueryKind,
+    TAR_MEDIA_TYPE,
 };
-use crate::{Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row, endpoints};
+use crate::{
+    Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row, endpoints, links,
+};
 
 /// The document as it is checked in beside this crate; a test holds it equal to [`openapi`].
 pub const OPENAPI_JSON: &str = include_str!("../openapi.json");
@@ -59,9 +64,18 @@ pub fn openapi() -> OpenApi {
         .build()
 }
 
+/// What OpenAPI can describe. A WebSocket is none of it: docs/streams.md is the contract of those.
+fn described() -> impl Iterator<Item = &'static Endpoint> {
+    let is_socket = |endpoint: &Endpoint| {
+        let mut answers = endpoint.answers.iter();
+        answers.any(|answer| matches!(answer.content, Content::WebSocket))
+    };
+    endpoints().filter(move |endpoint| !is_socket(endpoint))
+}
+
 fn paths() -> Paths {
     let mut items: BTreeMap<&str, PathItem> = BTreeMap::new();
-    for endpoint in endpoints() {
+    for endpoint in described() {
         let item = PathItem::new(http_method(&endpoint.method), operation(endpoint));
         match items.get_mut(endpoint.path) {
             Some(known) => known.merge_operations(item),
@@ -102,6 +116,9 @@ fn operation(endpoint: &Endpoint) -> Operation {
             operation = operation.parameter(last_event_id());
         }
         let response = ResponseBuilder::new().description(answer.description);
+        let response = links::from(endpoint, answer.status)
+            .into_iter()
+            .fold(response, |response, (name, link)| response.link(name, link));
         let response = match body(answer.content) {
             Some((media_type, body)) => response.content(media_type, body),
             None => response,
@@ -126,6 +143,9 @@ fn request(content: Content) -> Option<RequestBody> {
     if matches!(content, Content::MergePatch(_)) {
         request = request.content(JSON_MEDIA_TYPE, form.clone());
     }
+    if matches!(content, Content::Tar) {
+        request = request.content(BYTES_MEDIA_TYPE, form.clone());
+    }
     Some(request.content(media_type, form).build())
 }
 
@@ -136,7 +156,7 @@ fn body(content: Content) -> Option<(&'static str, Body)> {
         Content::Nothing | Content::WebSocket => None,
         Content::Json(shape) => Some((JSON_MEDIA_TYPE, of(&shape))),
         Content::MergePatch(shape) => Some((MERGE_PATCH_MEDIA_TYPE, of(&shape))),
-        Content::Events(shape) => Some(("text/event-stream", of(&shape))),
+        Content::Events(shape) => Some(("text/event-stream", Body::new(Some(event(&shape))))),
         Content::Lines(shape) => Some((LINES_MEDIA_TYPE, of(&shape))),
         Content::AnyJson => {
             let any = ObjectBuilder::new().schema_type(Type::Object).build();
@@ -150,6 +170,21 @@ fn body(content: Content) -> Option<(&'static str, Body)> {
             Some((TAR_MEDIA_TYPE, Body::new(Some(bytes))))
         }
     }
+}
+
+/// A server-sent event (HTML standard, section 9.2), as an object of its fields.
+fn event(data: &Shape) -> ObjectBuilder {
+    let described = |description: String| text().description(Some(description));
+    let data = format!("JSON of the schema `{}`; `{{}}` in a `reset`", (data.name)());
+    ObjectBuilder::new()
+        .property(
+            "id",
+            described("Where it stands; `Last-Event-ID` goes on behind it".to_owned()),
+        )
+        .property("event", described("What kind of thing it tells of".to_owned()))
+        .property("data", described(data).content_media_type(JSON_MEDIA_TYPE))
+        .required("event")
+        .required("data")
 }
 
 /// Whether the body is JSON of a closed shape, which can be refused as such.
@@ -256,6 +291,7 @@ fn single(kind: QueryKind) -> ObjectBuilder {
         QueryKind::Whole => whole().minimum(Some(0)),
         QueryKind::Between(least, most) => whole().minimum(Some(least)).maximum(Some(most)),
         QueryKind::Text | QueryKind::Texts => text(),
+        QueryKind::Path => text().pattern(Some("^/[^\\u0000]*$")).examples(["/etc/hostname"]),
         QueryKind::OneOf(words) => text().enum_values(Some(words.iter().copied())),
         QueryKind::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
     }
@@ -293,7 +329,7 @@ fn shape(content: Content) -> Option<Shape> {
 fn schemas() -> Vec<Named> {
     let mut named = Vec::new();
     let mut shapes = vec![Shape::of::<ProblemDocument>()];
-    for endpoint in endpoints() {
+    for endpoint in described() {
         let answers = endpoint.answers.iter().map(|answer| answer.content);
         shapes.extend(endpoint.request.into_iter().chain(answers).filter_map(shape));
     }

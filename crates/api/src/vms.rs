@@ -17,10 +17,18 @@ use crate::{Access, Answer, Content, CreateService, Endpoint, Service, Shape};
 #[serde(deny_unknown_fields)]
 pub struct CreateVm {
     /// Its name: a DNS label of at most 63 of `a-z 0-9 -`.
-    #[schema(example = "web", min_length = 1, max_length = 63)]
+    #[schema(
+        example = "web",
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+    )]
     pub name: String,
     /// Its image: `NAME[:TAG]`, `REGISTRY/NAME[:TAG]`, `NAME@sha256:…`, or `oci:DIRECTORY[:TAG]` on the host.
-    #[schema(example = "docker.io/library/debian:12", min_length = 1)]
+    #[schema(
+        example = "docker.io/library/debian:12",
+        pattern = r"^(oci:/.*|([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?)$"
+    )]
     pub image: String,
     /// Virtual processors; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +43,7 @@ pub struct CreateVm {
     #[schema(minimum = 67_108_864, example = 2_147_483_648_u64)]
     pub disk_bytes: Option<u64>,
     /// Who may sign in: OpenSSH public keys, one line each.
-    #[schema(min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
+    #[schema(min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
     pub keys: Vec<String>,
     /// Certificate authorities whose user certificates open it too: OpenSSH public keys, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,7 +57,6 @@ pub struct CreateVm {
     pub console: bool,
     /// What it runs besides its logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub service: Option<CreateService>,
 }
 
@@ -65,7 +72,7 @@ pub struct ChangeVm {
         deserialize_with = "not_null",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false, min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me"]))]
+    #[schema(nullable = false, min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
     pub keys: Option<Vec<String>>,
 }
 
@@ -163,7 +170,7 @@ pub struct Vm {
     /// The first of its host keys.
     #[schema(
         required,
-        example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh"
+        example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu"
     )]
     pub host_key: Option<String>,
     /// Its SSH server's host keys, one `TYPE BASE64` line each.

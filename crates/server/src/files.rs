@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use api::{FilesQuery, TAR_MEDIA_TYPE};
+use api::{BYTES_MEDIA_TYPE, FilesQuery, TAR_MEDIA_TYPE};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -71,7 +71,8 @@ fn absolute(path: String) -> Result<String, Problem> {
 
 fn is_tar(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    match kind.is_some_and(|kind| kind.eq_ignore_ascii_case(TAR_MEDIA_TYPE)) {
+    let taken = [TAR_MEDIA_TYPE, BYTES_MEDIA_TYPE];
+    match kind.is_some_and(|kind| taken.iter().any(|taken| kind.eq_ignore_ascii_case(taken))) {
         true => Ok(()),
         false => Err(Problem::new(
             ProblemCode::UnsupportedMediaType,
