@@ -8,7 +8,7 @@ use model::{ProblemCode, Scope};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::{actions, console, events, exec, files, hosts, images, logs, problems, service, vms};
+use crate::{actions, console, events, exec, files, hosts, images, logs, problems, quotas, service, shares, teams, vms};
 
 /// One operation of the API.
 #[derive(Debug)]
@@ -180,6 +180,7 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     [
         vms::ENDPOINTS,
         actions::ENDPOINTS,
+        shares::ENDPOINTS,
         events::ENDPOINTS,
         logs::ENDPOINTS,
         exec::ENDPOINTS,
@@ -187,6 +188,8 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         files::ENDPOINTS,
         images::ENDPOINTS,
         hosts::ENDPOINTS,
+        teams::ENDPOINTS,
+        quotas::ENDPOINTS,
         problems::ENDPOINTS,
         service::ENDPOINTS,
     ]

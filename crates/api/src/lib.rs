@@ -33,10 +33,14 @@ mod openapi;
 mod options;
 mod problem;
 pub mod problems;
+pub mod quotas;
+mod registry_auth;
 pub mod service;
+pub mod shares;
+pub mod teams;
 pub mod vms;
 
-pub use actions::{RebuildVm, ResizeVm};
+pub use actions::{ExtendVm, RebuildVm, ResizeVm};
 pub use client::{Client, ClientConfig, ClientError, is_this_machine};
 pub use console::ConsoleQuery;
 pub use endpoint::{
@@ -55,7 +59,11 @@ pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 pub use problems::{ProblemPage, ProblemPageList};
+pub use registry_auth::RegistryAuth;
+pub use quotas::{PutQuota, Quota, QuotaLimits, QuotaList, QuotaUse};
 pub use service::{Health, Version};
+pub use shares::{PutShare, Share, ShareList, Transfer};
+pub use teams::{CreateTeam, HeirQuery, Member, MemberList, PutMember, Team, TeamList};
 pub use vms::{ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmQuery, VmStatus};
 
 pub use model::{

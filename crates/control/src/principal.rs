@@ -6,8 +6,9 @@
 use model::{PrincipalId, PrincipalName, Problem, ProblemCode, TeamRole};
 use store::{Principal, Read, Team};
 
+use crate::page::Paging;
 use crate::rights::Need;
-use crate::{Caller, Error, Operation, PrincipalSelector};
+use crate::{Caller, Error, Operation, Page, PageRequest, PrincipalSelector};
 
 /// Names that paths and options use for something else.
 const RESERVED: [&str; 1] = ["me"];
@@ -106,6 +107,23 @@ pub(crate) async fn principal_name_is_free(read: &mut Read, name: &PrincipalName
         .into()),
         None => Ok(()),
     }
+}
+
+/// The page that is wanted of a list that is short and in the order of its names.
+pub(crate) fn page_by_name<T>(
+    caller: &Caller,
+    list: Operation,
+    of: &str,
+    page: &PageRequest,
+    (mut items, name): (Vec<T>, fn(&T) -> &PrincipalName),
+) -> Result<Page<T>, Error> {
+    let (paging, behind) = Paging::of::<String>(caller, list, &of, page)?;
+    items.retain(|item| {
+        behind
+            .as_deref()
+            .is_none_or(|behind| name(item).as_str() > behind)
+    });
+    paging.page(items, |item| name(item).to_string())
 }
 
 fn no_principal(selector: &PrincipalSelector) -> Problem {

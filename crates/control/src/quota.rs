@@ -12,8 +12,9 @@ use model::{
 };
 use store::{Principal, Read};
 
+use crate::page::Paging;
 use crate::principal::{holder_find, principal_find};
-use crate::{Caller, Control, Error, Operation, PrincipalSelector};
+use crate::{Caller, Control, Error, Operation, Page, PageRequest, PrincipalSelector};
 
 /// How much a user or team may own, and how much it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +46,19 @@ impl Control {
     /// The quotas of all users and teams, by name.
     ///
     /// # Errors
-    /// The caller is no admin.
-    pub async fn quota_list(&self, caller: &Caller) -> Result<Vec<QuotaView>, Error> {
+    /// The caller is no admin, or the page is none of this list.
+    pub async fn quota_list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<QuotaView>, Error> {
         caller.may_ask_for(Operation::QuotaList)?;
+        let (paging, behind) = Paging::of::<String>(caller, Operation::QuotaList, &(), page)?;
         let mut read = self.inner.store.read().await?;
         let mut quotas = Vec::new();
-        for (principal, set) in read.quota_list("", u32::MAX).await? {
+        for (principal, set) in read
+            .quota_list(&behind.unwrap_or_default(), paging.rows())
+            .await?
+        {
             quotas.push(self.quota_view(&mut read, &principal, set).await?);
         }
-        Ok(quotas)
+        paging.page(quotas, |quota| quota.name.to_string())
     }
 
     /// Sets the limits of a user or team, in the place of those that were set before. What is `None` is as the

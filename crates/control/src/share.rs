@@ -6,9 +6,9 @@ use store::{Principal, Share, Vm};
 
 use crate::ask::wrong_status;
 use crate::keys::{keys_renew, keys_withdraw};
-use crate::principal::principal_find;
+use crate::principal::{page_by_name, principal_find};
 use crate::vm::{full_name, vm_find};
-use crate::{Caller, Control, Error, Operation, PrincipalSelector, VmSelector};
+use crate::{Caller, Control, Error, Operation, Page, PageRequest, PrincipalSelector, VmSelector};
 
 /// What somebody may do with a VM that is another's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +27,25 @@ impl Control {
     /// With whom a VM is shared, by name.
     ///
     /// # Errors
-    /// There is no such VM.
-    pub async fn share_list(&self, caller: &Caller, vm: &VmSelector) -> Result<Vec<ShareView>, Error> {
+    /// There is no such VM, or the page is none of this list.
+    pub async fn share_list(
+        &self,
+        caller: &Caller,
+        vm: &VmSelector,
+        page: &PageRequest,
+    ) -> Result<Page<ShareView>, Error> {
         let mut read = self.inner.store.read().await?;
         let vm = vm_find(&mut read, caller, vm, Operation::VmShareList).await?;
         let shares = read.share_list_of_vm(vm.asked.id).await?;
-        Ok(shares.into_iter().map(view).collect())
+        let shares = shares.into_iter().map(view).collect();
+        let of = vm.asked.id.to_string();
+        page_by_name(
+            caller,
+            Operation::VmShareList,
+            &of,
+            page,
+            (shares, |share| &share.name),
+        )
     }
 
     /// Shares a VM with a user or team, or changes what that one may do with it. Its keys open the VM from then on.

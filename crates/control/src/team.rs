@@ -118,7 +118,13 @@ impl Control {
         let members = read.member_list_of_team(team.id).await?;
         let members = members.into_iter().map(member_view).collect();
         let of = team.id.to_string();
-        page_by_name(caller, Operation::MemberList, &of, page, (members, |member| &member.name))
+        page_by_name(
+            caller,
+            Operation::MemberList,
+            &of,
+            page,
+            (members, |member| &member.name),
+        )
     }
 
     /// Puts a user into a team, or gives it another role there. Its keys open the team's VMs from then on.

@@ -1,6 +1,8 @@
-//! Queries: closed shapes, as bodies are.
+//! Queries: closed shapes, as bodies are. A parameter that a shape has as a list may come several times.
 
-use axum::extract::{FromRequestParts, Query};
+use api::PageQuery;
+use axum::extract::FromRequestParts;
+use control::PageRequest;
 use http::request::Parts;
 use model::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
@@ -21,5 +23,13 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
             let problem = Problem::new(ProblemCode::InvalidRequest, detail);
             problem.hint("/v1/openapi.json tells its parameters").into()
         })
+    }
+}
+
+/// Which page of a list without filters is wanted.
+pub(crate) fn page(query: PageQuery) -> PageRequest {
+    PageRequest {
+        limit: query.limit,
+        cursor: query.cursor,
     }
 }

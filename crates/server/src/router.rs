@@ -2,7 +2,7 @@
 
 use api::{
     Access, Content, Endpoint, actions as a, console as c, events as e, exec as x, files as f, hosts as h,
-    images as i, logs as l, problems as p, service as s, vms as v,
+    images as i, logs as l, problems as p, quotas as q, service as s, shares as sh, teams as t, vms as v,
 };
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
@@ -20,7 +20,9 @@ use crate::envelope::{envelope, flowing, in_time, open};
 use crate::refusal::Refusal;
 use crate::relay::Relays;
 use crate::waiting::Execs;
-use crate::{actions, console, events, exec, files, hosts, images, logs, problems, service, vms};
+use crate::{
+    actions, console, events, exec, files, hosts, images, logs, problems, quotas, service, shares, teams, vms,
+};
 
 /// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -111,6 +113,12 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&a::RESTART, actions::restart),
         to(&a::REBUILD, actions::rebuild),
         to(&a::RESIZE, actions::resize),
+        to(&a::EXTEND, actions::extend),
+        to(&a::LEASE, actions::lease),
+        to(&sh::LIST, shares::list),
+        to(&sh::PUT, shares::put),
+        to(&sh::DELETE, shares::delete),
+        to(&sh::TRANSFER, shares::transfer),
         to(&e::VM_EVENTS, events::of_vm),
         to(&l::LOGS, logs::of_vm),
         to(&x::CREATE, exec::create),
@@ -123,6 +131,17 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&h::FOUND, hosts::found),
         to(&h::ADOPT, hosts::adopt),
         to(&h::FOUND_DELETE, hosts::found_delete),
+        to(&t::LIST, teams::list),
+        to(&t::CREATE, teams::create),
+        to(&t::GET, teams::get),
+        to(&t::DELETE, teams::delete),
+        to(&t::MEMBERS, teams::members),
+        to(&t::MEMBER_PUT, teams::member_put),
+        to(&t::MEMBER_DELETE, teams::member_delete),
+        to(&q::LIST, quotas::list),
+        to(&q::GET, quotas::get),
+        to(&q::PUT, quotas::put),
+        to(&q::DELETE, quotas::delete),
         to(&p::LIST, problems::list),
         to(&p::GET, problems::get),
         to(&s::HEALTH, service::health),

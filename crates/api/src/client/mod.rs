@@ -11,6 +11,7 @@ mod follow;
 mod lines;
 mod lists;
 mod login;
+mod sharing;
 mod stream;
 
 use std::net::IpAddr;
