@@ -34,6 +34,11 @@ fn rebuild(vm: &mut Vm, image: Option<ImageRef>) -> Result<bool, Problem> {
         if matches!(image, ImageRef::Layout(_)) {
             body.needs.insert(Feature::OCI_LAYOUT);
         }
+        if !image.is_of_the_repository_of(&body.image) {
+            // They were given for that repository; another's registry never sees them.
+            body.registry_secret = None;
+            body.needs.remove(&Feature::REGISTRY_SECRET);
+        }
         body.image = image;
     }
     match body.power {

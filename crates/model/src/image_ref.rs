@@ -123,6 +123,20 @@ pub enum ImageRef {
     Layout(OciLayout),
 }
 
+impl ImageRef {
+    /// Whether both are in the same repository of the same registry, whatever tag or digest they name.
+    pub fn is_of_the_repository_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Registry(one), Self::Registry(other)) => {
+                (&one.registry, &one.repository) == (&other.registry, &other.repository)
+            }
+            (Self::Registry(_) | Self::Layout(_), Self::Layout(_)) | (Self::Layout(_), Self::Registry(_)) => {
+                false
+            }
+        }
+    }
+}
+
 impl FromStr for ImageRef {
     type Err = ImageRefError;
 
@@ -293,5 +307,21 @@ mod tests {
         ] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_repository_is_a_registry_and_a_name() {
+        let image = |text: &str| text.parse::<ImageRef>().unwrap();
+        let one = image("registry.example/team/app:1");
+        for (other, same) in [
+            ("registry.example/team/app:2", true),
+            ("registry.example/team/other:1", false),
+            ("evil.example/team/app:1", false),
+            ("registry.example:5000/team/app:1", false),
+            ("oci:/team/app", false),
+        ] {
+            assert_eq!(image(other).is_of_the_repository_of(&one), same, "{other}");
+        }
+        assert!(!image("oci:/a").is_of_the_repository_of(&image("oci:/a")));
     }
 }
