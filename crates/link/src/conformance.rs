@@ -2,6 +2,8 @@
 //!
 //! It serves the hosts it is given itself; nobody else may.
 
+mod secrets;
+
 use std::time::Duration;
 
 use model::{HostId, VmId};
@@ -57,7 +59,9 @@ pub async fn all(link: &Link, mut host: impl FnMut() -> HostId) -> Result<(), Br
     a_host_that_goes_is_noticed(link, host()).await?;
     a_newer_taker_gets_the_calls(link, host()).await?;
     a_log_comes_whole_and_slowly(link, host()).await?;
-    a_log_says_why_it_ends(link, host()).await
+    a_log_says_why_it_ends(link, host()).await?;
+    secrets::control_that_is_not_there_is_away(link, host()).await?;
+    secrets::who_asks_gets_the_answer(link, host(), host()).await
 }
 
 async fn a_host_that_nobody_serves_is_away(link: &Link, host: HostId) -> Result<(), Broken> {
