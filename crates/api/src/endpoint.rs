@@ -8,7 +8,7 @@ use model::{ProblemCode, Scope};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::{actions, console, events, exec, files, hosts, images, logs, problems, quotas, service, shares, teams, vms};
+use crate::{actions, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service, shares, teams, tokens, users, vms};
 
 /// One operation of the API.
 #[derive(Debug)]
@@ -188,6 +188,9 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         files::ENDPOINTS,
         images::ENDPOINTS,
         hosts::ENDPOINTS,
+        users::ENDPOINTS,
+        keys::ENDPOINTS,
+        tokens::ENDPOINTS,
         teams::ENDPOINTS,
         quotas::ENDPOINTS,
         problems::ENDPOINTS,

@@ -26,6 +26,7 @@ pub mod files;
 pub mod frame;
 pub mod hosts;
 pub mod images;
+pub mod keys;
 mod links;
 pub mod lists;
 pub mod logs;
@@ -38,6 +39,8 @@ mod registry_auth;
 pub mod service;
 pub mod shares;
 pub mod teams;
+pub mod tokens;
+pub mod users;
 pub mod vms;
 
 pub use actions::{ExtendVm, RebuildVm, ResizeVm};
@@ -54,6 +57,7 @@ pub use files::FilesQuery;
 pub use hosts::{Adopt, FoundList, FoundVm, Host, HostList, Resources};
 pub use images::{Image, ImageList};
 pub use lists::{MAX_LIMIT, PageQuery};
+pub use keys::{CreateSshKey, SshKey, SshKeyList};
 pub use logs::{LogQuery, LogRecord};
 pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
@@ -64,7 +68,9 @@ pub use quotas::{PutQuota, Quota, QuotaLimits, QuotaList, QuotaUse};
 pub use service::{Health, Version};
 pub use shares::{PutShare, Share, ShareList, Transfer};
 pub use teams::{CreateTeam, HeirQuery, Member, MemberList, PutMember, Team, TeamList};
-pub use vms::{ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmQuery, VmStatus};
+pub use tokens::{CreateLogin, CreateToken, Token, TokenList};
+pub use users::{ChangeUser, CreateUser, Me, MyTeam, MyToken, User, UserList};
+pub use vms::{ChangeService, ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmQuery, VmStatus};
 
 pub use model::{
     ByteSize, ExecId, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode,

@@ -1,5 +1,6 @@
 //! VMs: `/v1/vms`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::endpoint::{Query, QueryKind};
 use crate::lists::{CURSOR, LIMIT};
-use crate::{Access, Answer, Content, CreateService, Endpoint, Service, Shape};
+use crate::{Access, Answer, Content, CreateService, Endpoint, RegistryAuth, Service, Shape};
 
 /// What is asked of a new VM. What is left out takes its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -30,6 +31,11 @@ pub struct CreateVm {
         pattern = r"^(oci:/.*|([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?)$"
     )]
     pub image: String,
+    /// What its image is pulled with, where not everybody may. It is never shown again, and kept until the VM is gone or
+    /// is rebuilt from another repository. The image serves nobody who could not pull it as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub registry_auth: Option<RegistryAuth>,
     /// Virtual processors; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 64)]
@@ -42,9 +48,17 @@ pub struct CreateVm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 67_108_864, example = 2_147_483_648_u64)]
     pub disk_bytes: Option<u64>,
-    /// Who may sign in: OpenSSH public keys, one line each.
-    #[schema(min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
+    /// Who may sign in besides those who may use the VM: OpenSSH public keys, one line each, for this VM alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
     pub keys: Vec<String>,
+    /// Whether the keys of its owner's account open it, or of those in the team; true where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub user_keys: Option<bool>,
+    /// Whether it may be made although no key opens it. Otherwise that is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_ssh_keys: bool,
     /// Certificate authorities whose user certificates open it too: OpenSSH public keys, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 16)]
@@ -55,25 +69,112 @@ pub struct CreateVm {
     /// Whether it gets a console where that costs its boot something, as under Firecracker.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub console: bool,
+    /// Seconds to live; then it is stopped, and after its grace removed. For ever where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    pub ttl_seconds: Option<u64>,
+    /// Seconds that it is kept after its time to live, from when it is off; 72 hours where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    pub grace_seconds: Option<u64>,
+    /// Seconds without a session and without work until it is stopped. Never where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    pub idle_after_seconds: Option<u64>,
+    /// Seconds that it outlives the last sign of its client (`lease`); then it is removed. Never where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    pub lease_seconds: Option<u64>,
     /// What it runs besides its logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<CreateService>,
+    /// Labels, to find it by: at most 64, each name 1 to 63 of `a-z 0-9 . _ / -`, each value at most 255 bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({ "tier": "web" }))]
+    pub labels: BTreeMap<String, String>,
 }
 
-/// What is asked of a VM from now on: a JSON merge patch (RFC 7396). What is left out stays as it is; nothing of it may
-/// be null.
+/// What is asked of a VM from now on: a JSON merge patch (RFC 7396). What is left out stays as it is; what may be null
+/// says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeVm {
-    /// Who may sign in, in the place of those before: OpenSSH public keys, one line each. They hold from the next login
-    /// on; open sessions stay.
+    /// The keys of this VM alone, in the place of those before: OpenSSH public keys, one line each. They hold from the
+    /// next login on; open sessions stay. Those of people who may use it open it as before.
     #[serde(
         default,
         deserialize_with = "not_null",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false, min_items = 1, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
+    #[schema(nullable = false, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
     pub keys: Option<Vec<String>>,
+    /// Labels to set, and by null those to remove. Those that are left out stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = std::collections::HashMap<String, Option<String>>, example = json!({ "tier": "web", "old": null }))]
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Certificate authorities whose user certificates open it, in the place of those before. They hold from the next
+    /// login on.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, max_items = 16)]
+    pub user_cas: Option<Vec<String>>,
+    /// Whether `authorized_keys` files that came with the image count, from the next login on.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub image_keys: Option<bool>,
+    /// Whether it gets a console where that costs its boot something, from its next boot on.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub console: Option<bool>,
+    /// What it runs besides its logins, from its next boot on.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub service: Option<ChangeService>,
+}
+
+/// What a VM runs besides its logins, from its next boot on. What is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeService {
+    /// Whether it runs anything.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false)]
+    pub enabled: Option<bool>,
+    /// Its command and arguments; null is the image's own again.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["sleep", "60"]))]
+    pub command: Option<Option<Vec<String>>>,
+    /// When it is started again: `no`, `on-failure` or `always`.
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(nullable = false, example = "always")]
+    pub restart: Option<String>,
 }
 
 /// Which VMs are listed: those that all of it fits.
@@ -113,7 +214,7 @@ pub struct VmQuery {
 pub const VM_SORTS: &[&str] = &["created_at", "-created_at", "name", "-name"];
 
 /// In a merge patch null takes a value away, which is another wish than leaving it as it is.
-fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
@@ -184,6 +285,10 @@ pub struct Vm {
     #[serde(default)]
     #[schema(required)]
     pub keys: Vec<String>,
+    /// Its labels.
+    #[serde(default)]
+    #[schema(required, example = json!({ "tier": "web" }))]
+    pub labels: BTreeMap<String, String>,
     /// Certificate authorities whose user certificates open it, one OpenSSH public key each.
     #[serde(default)]
     #[schema(required)]
@@ -200,6 +305,22 @@ pub struct Vm {
     #[serde(default)]
     #[schema(required)]
     pub service: Service,
+    /// When it is stopped for having lived long enough, RFC 3339 in UTC.
+    #[serde(default)]
+    #[schema(required, format = "date-time")]
+    pub expires_at: Option<String>,
+    /// When it is removed after that, once it is off.
+    #[serde(default)]
+    #[schema(required, format = "date-time")]
+    pub removed_at: Option<String>,
+    /// Seconds without a session and without work until it is stopped.
+    #[serde(default)]
+    #[schema(required)]
+    pub idle_after_seconds: Option<u64>,
+    /// Seconds that it outlives the last sign of its client.
+    #[serde(default)]
+    #[schema(required)]
+    pub lease_seconds: Option<u64>,
     /// When it was asked for, RFC 3339 in UTC.
     #[schema(format = "date-time", example = "2026-11-22T09:00:00Z")]
     pub created_at: String,

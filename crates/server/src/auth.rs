@@ -1,5 +1,7 @@
 //! Who asks: a bearer token (RFC 6750) in the `Authorization` header.
 
+use std::convert::Infallible;
+
 use axum::extract::FromRequestParts;
 use control::{Caller, Origin};
 use http::header::AUTHORIZATION;
@@ -32,6 +34,17 @@ impl FromRequestParts<App> for Signed {
     }
 }
 
+/// Where a request comes from, whoever asks.
+pub(crate) struct From(pub(crate) Origin);
+
+impl FromRequestParts<App> for From {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(origin(parts)))
+    }
+}
+
 async fn known(parts: &Parts, app: &App) -> Result<Caller, Refusal> {
     let header = parts
         .headers
@@ -46,6 +59,8 @@ fn origin(parts: &Parts) -> Origin {
     Origin {
         address: client.map(|ClientAddress(address)| *address),
         request: id.map(|RequestId(id)| id.to_string()),
+        if_generation: None,
+        once: None,
     }
 }
 

@@ -12,10 +12,13 @@
 //! What always holds: every refusal is `application/problem+json` with the request's id, axum's own included; a
 //! token is in no log line; a panic ends one request and nothing else.
 
+mod access;
 mod actions;
 mod address;
 mod auth;
 mod body;
+mod change_vm;
+mod change_vm;
 mod console;
 mod edges;
 mod envelope;
@@ -24,6 +27,7 @@ mod exec;
 mod files;
 mod hosts;
 mod images;
+mod keys;
 mod logs;
 mod markdown;
 mod metrics;
@@ -41,6 +45,8 @@ mod stall;
 mod teams;
 mod tls;
 mod trace;
+mod tokens;
+mod users;
 mod vm_query;
 mod vms;
 mod waiting;

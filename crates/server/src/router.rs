@@ -2,7 +2,8 @@
 
 use api::{
     Access, Content, Endpoint, actions as a, console as c, events as e, exec as x, files as f, hosts as h,
-    images as i, logs as l, problems as p, quotas as q, service as s, shares as sh, teams as t, vms as v,
+    images as i, keys as k, logs as l, problems as p, quotas as q, service as s, shares as sh, teams as t,
+    tokens as tk, users as u, vms as v,
 };
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
@@ -21,7 +22,8 @@ use crate::refusal::Refusal;
 use crate::relay::Relays;
 use crate::waiting::Execs;
 use crate::{
-    actions, console, events, exec, files, hosts, images, logs, problems, quotas, service, shares, teams, vms,
+    actions, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service, shares,
+    teams, tokens, users, vms,
 };
 
 /// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
@@ -131,6 +133,26 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&h::FOUND, hosts::found),
         to(&h::ADOPT, hosts::adopt),
         to(&h::FOUND_DELETE, hosts::found_delete),
+        to(&u::ME, users::me),
+        to(&u::LIST, users::list),
+        to(&u::CREATE, users::create),
+        to(&u::GET, users::get),
+        to(&u::CHANGE, users::change),
+        to(&u::DELETE, users::delete),
+        to(&u::ENABLE, users::enable),
+        to(&u::DISABLE, users::disable),
+        to(&u::CODE, users::code),
+        to(&k::LIST, keys::list),
+        to(&k::CREATE, keys::create),
+        to(&k::GET, keys::get),
+        to(&k::DELETE, keys::delete),
+        to(&tk::LIST, tokens::list),
+        to(&tk::CREATE, tokens::create),
+        to(&tk::GET, tokens::get),
+        to(&tk::DELETE, tokens::delete),
+        to(&tk::RENEW, tokens::renew),
+        to(&tk::LOGOUT, tokens::logout),
+        to(&tk::LOGIN, tokens::login),
         to(&t::LIST, teams::list),
         to(&t::CREATE, teams::create),
         to(&t::GET, teams::get),

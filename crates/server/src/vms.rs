@@ -7,7 +7,8 @@ use control::{Control, LifeWish, VmView};
 use http::StatusCode;
 use http::header::LOCATION;
 use model::{
-    ByteSize, Power, Problem, ProblemCode, ProgramEnd, PublicKey, RegistryCredentials, Retry, ServiceAsk, ServiceSeen, VmOptions,
+    ByteSize, Power, Problem, ProblemCode, ProgramEnd, PublicKey, RegistryCredentials, Retry, ServiceAsk,
+    ServiceSeen, VmOptions,
 };
 
 use crate::auth::Signed;
@@ -55,10 +56,8 @@ pub(crate) async fn change(
     Path(vm): Path<String>,
     Patch(wish): Patch<api::ChangeVm>,
 ) -> Vm {
-    let keys = wish.keys.map(|lines| keys("/keys", &lines)).transpose()?;
-    let vm = control
-        .vm_change(&caller, &vm.parse()?, control::ChangeVm { keys })
-        .await?;
+    let wish = change_vm::understood(wish)?;
+    let vm = control.vm_change(&caller, &vm.parse()?, wish).await?;
     Ok(Json(shape(vm)))
 }
 
@@ -99,8 +98,8 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
         disk: wish.disk_bytes.map(ByteSize::from_bytes),
         owner: None,
         keys: keys("/keys", &wish.keys)?,
-        account_keys: true,
-        no_ssh_keys: false,
+        account_keys: wish.user_keys.unwrap_or(true),
+        no_ssh_keys: wish.no_ssh_keys,
         life: LifeWish {
             ttl: wish.ttl_seconds,
             grace: wish.grace_seconds,
@@ -117,10 +116,11 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
             image_keys: wish.image_keys,
             console: wish.console,
         },
+        labels: wish.labels,
     })
 }
 
-fn keys(pointer: &str, lines: &[String]) -> Result<Vec<PublicKey>, Problem> {
+pub(crate) fn keys(pointer: &str, lines: &[String]) -> Result<Vec<PublicKey>, Problem> {
     let key = |(index, line): (usize, &String)| at(&format!("{pointer}/{index}"), line.parse());
     lines.iter().enumerate().map(key).collect()
 }
@@ -162,6 +162,7 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         host_key: vm.host_keys().first().cloned(),
         host_keys: vm.host_keys().to_vec(),
         ssh: vm.ssh(),
+        labels: vm.labels.clone(),
         keys: vm.own_keys.iter().map(ToString::to_string).collect(),
         user_cas: body.options.user_cas.iter().map(ToString::to_string).collect(),
         image_keys: body.options.image_keys,

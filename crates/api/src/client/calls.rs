@@ -5,8 +5,8 @@ use futures_util::Stream;
 use super::follow::{EventId, Received, follow};
 use super::{Client, ClientError};
 use crate::{
-    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, Version, Vm, events, hosts, images,
-    service, vms,
+    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, Version, Vm, events, hosts, images, service,
+    vms,
 };
 
 /// All of them fail as [`ClientError`] says. `vm` and `host` are ids or names.

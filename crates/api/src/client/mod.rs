@@ -3,6 +3,7 @@
 //! An answer that is not good becomes [`ClientError::Problem`] with the server's own words. Fields that this version
 //! does not know are passed over. A token travels only over TLS or to this very machine.
 
+mod account;
 mod actions;
 mod calls;
 mod error;
@@ -10,7 +11,6 @@ mod files;
 mod follow;
 mod lines;
 mod lists;
-mod login;
 mod sharing;
 mod stream;
 

@@ -48,7 +48,7 @@ impl Login {
             false => asked(&choice).await?,
         };
         // What does not work is not kept.
-        client(&choice, Some(token.clone()))?.vm_list().await?;
+        client(&choice, Some(token.clone()))?.me().await?;
         let name = match (&global.context, &choice.context) {
             (Some(name), _) | (None, Some(name)) => name.clone(),
             (None, None) => name_of(&choice.server),
@@ -129,7 +129,10 @@ async fn asked(choice: &Choice) -> Result<String, Failure> {
     match typed.trim() {
         "" => Err(Failure::NoSecret),
         token if token.starts_with(TOKEN_PREFIX) => Ok(token.to_owned()),
-        code => Ok(client(choice, None)?.login(code, &machine()).await?),
+        code => {
+            let token = client(choice, None)?.login(code, &machine()).await?;
+            token.secret.ok_or(Failure::NoSecret)
+        }
     }
 }
 
