@@ -66,7 +66,11 @@ pub(crate) async fn account_find(
     };
     let user = found.and_then(Principal::into_user);
     let visible = user.filter(|user| caller.is_admin() || user.id == caller.user);
-    Ok(visible.ok_or_else(|| no_user(&selector.to_string()))?)
+    let user = visible.ok_or_else(|| no_user(&selector.to_string()))?;
+    if let Some(once) = &caller.origin.once {
+        once.touches(user.id);
+    }
+    Ok(user)
 }
 
 fn no_user(text: &str) -> Problem {

@@ -1,49 +1,15 @@
-//! Asking for something else of a VM that is there: its keys here, its power in `power`. Each is a change to what is
-//! asked, decided by a pure function, in one transaction that raises the generation.
+//! Asking for something else of a VM that is there: its power in `power`, its size in `resize`, what else may be changed
+//! in `patch`. Each is a change to what is asked, decided by a pure function, in one transaction that raises the
+//! generation.
 
 use model::{Action, Misfit, Problem, ProblemCode, Verdict, status_for_action, verdict};
 use store::Vm;
 
 use crate::disable::owner_is_enabled;
-use crate::keys::{accepted_keys, keys_accept};
-use crate::request::check_keys;
 use crate::vm::vm_find;
-use crate::{Caller, ChangeVm, Control, Error, Operation, VmSelector, VmView};
+use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
 
 impl Control {
-    /// Asks for something else of a VM, whether it runs or not. Keys hold in a VM that runs from the next login on.
-    ///
-    /// # Errors
-    /// There is no such VM, or it is being removed, or a value is out of range.
-    pub async fn vm_change(
-        &self,
-        caller: &Caller,
-        selector: &VmSelector,
-        wish: ChangeVm,
-    ) -> Result<VmView, Error> {
-        let Some(keys) = wish.keys else {
-            return self.vm_get(caller, selector).await;
-        };
-        check_keys(&keys)?;
-        let mut change = self.change_by(caller, Operation::VmChange).await?;
-        let before = vm_find(&mut change, caller, selector, Operation::VmChange).await?;
-        fits(&before, Action::Change)?;
-        if before.own_keys == keys {
-            return Ok(self.view(before));
-        }
-        let id = before.asked.id;
-        change.about(id);
-        let mut now = before.clone();
-        now.asked.generation += 1;
-        let accepted = accepted_keys(&mut change, id, &keys, before.account_keys).await?;
-        keys_accept(&mut now.asked.body, accepted);
-        change.vm_own_keys_update(id, &keys).await?;
-        change.ask(&before, &now).await?;
-        now.own_keys = keys;
-        self.commit(change).await?;
-        Ok(self.view(now))
-    }
-
     /// Changes what is asked of a VM by a pure function, if the table of actions lets it be done. Where the table or the
     /// function says that it is so already, nothing is written.
     pub(crate) async fn vm_ask(

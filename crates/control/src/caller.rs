@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use model::{PrincipalName, Role, Scope, TokenId, UserId};
 
+use crate::Once;
+
 /// Who asks, as shown by a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -33,6 +35,10 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The request's id, as it stands in the log.
     pub request: Option<String>,
+    /// The generations that a VM may be asked for if it is to be changed; `None` is any.
+    pub if_generation: Option<BTreeSet<u64>>,
+    /// That it is to be done once, however often it comes.
+    pub once: Option<Once>,
 }
 
 /// A token's text, shown once where it is made and never printed by accident.

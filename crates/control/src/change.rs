@@ -10,7 +10,7 @@ use store::{NewAuditEntry, NewEvent, Vm, Write};
 
 use crate::quota::{counted, has_quota};
 use crate::view::status_of;
-use crate::{Caller, Control, Error, EventKind, Operation};
+use crate::{Caller, Control, Error, EventKind, Once, Operation};
 
 /// How an audit entry calls what was done.
 const DONE: &str = "ok";
@@ -27,6 +27,8 @@ pub(crate) struct Change {
     /// The quota of those who have none of their own.
     pub(crate) quota_defaults: Limits,
     audit: Option<NewAuditEntry>,
+    /// Its commit waits for the answer to this request.
+    pub(crate) once: Option<Once>,
 }
 
 impl Change {
@@ -39,6 +41,15 @@ impl Change {
 
     /// Writes an event.
     pub(crate) async fn event(&mut self, vm: VmId, generation: u64, what: &EventKind) -> Result<(), Error> {
+        let audience = match what {
+            EventKind::Deleted => Some(self.write.audience_fetch(vm).await?),
+            EventKind::Created { .. }
+            | EventKind::Adopted { .. }
+            | EventKind::Changed
+            | EventKind::Status { .. }
+            | EventKind::Ending { .. }
+            | EventKind::Progress { .. } => None,
+        };
         let event = NewEvent {
             at: self.now,
             kind: what.as_str(),
@@ -120,7 +131,13 @@ impl Control {
     pub(crate) async fn change_by(&self, caller: &Caller, operation: Operation) -> Result<Change, Error> {
         caller.may_ask_for(operation)?;
         let mut change = self.change().await?;
+        // One request may make several changes; the last one waits for the answer.
+        let earlier = caller.origin.once.as_ref().and_then(Once::take_held);
+        if let Some(earlier) = earlier {
+            self.commit_now(earlier).await?;
+        }
         change.audit = Some(NewAuditEntry {
+        self.once_begin(&mut change, caller, operation).await?;
             at: change.now,
             user: Some((caller.user, caller.name.clone())),
             token: Some(caller.token),
@@ -145,11 +162,24 @@ impl Control {
             quota_defaults: self.inner.quotas,
             audit: None,
         })
+            once: None,
     }
 
     /// Makes a change last and tells of it. It runs in a task of its own, so that a caller that goes away between
+    /// Makes a change last and tells of it; that of a request which is to be done once, together with its answer, as
+    /// `once` tells.
+    pub(crate) async fn commit(&self, mut change: Change) -> Result<(), Error> {
+        match change.once.take() {
+            Some(once) => {
+                once.hold(change);
+                Ok(())
+            }
+            None => self.commit_now(change).await,
+        }
+    }
+
     /// the commit and the telling leaves nothing half done.
-    pub(crate) async fn commit(&self, change: Change) -> Result<(), Error> {
+    pub(crate) async fn commit_now(&self, change: Change) -> Result<(), Error> {
         let control = self.clone();
         let committed = tokio::spawn(async move { control.commit_here(change).await }).await;
         committed.map_err(|error| Error::internal(CommitLost(error)))?

@@ -38,6 +38,8 @@ pub struct ControlConfig {
     /// How often each host's plan is read and sent anew without a nudge.
     pub reconcile_every: Duration,
     /// The quota of every user and team that has none of its own.
+    /// How long the answer to a request with an `Idempotency-Key` is kept. Too short does a late retry twice.
+    pub answers_kept: Duration,
     pub quotas: Limits,
 }
 
@@ -54,6 +56,7 @@ impl ControlConfig {
             silence_after: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
             quotas: Limits::default(),
+            answers_kept: Duration::from_hours(24),
         }
     }
 }
@@ -74,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) silence_after: Duration,
     pub(crate) reconcile_every: Duration,
     pub(crate) installation: InstallationId,
+    pub(crate) answers_kept: Duration,
     pub(crate) quotas: Limits,
     /// Hosts could not be heard before this; their silence counts from here.
     pub(crate) opened_at: Timestamp,
@@ -108,6 +112,7 @@ impl Control {
                 reconcile_every: config.reconcile_every,
                 quotas: config.quotas,
                 installation,
+                answers_kept: config.answers_kept,
                 due: Due::default(),
                 news: News::new(last_event),
                 heard: Heard::default(),

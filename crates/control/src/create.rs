@@ -24,6 +24,7 @@ impl Control {
     pub async fn vm_create(&self, caller: &Caller, request: CreateVm) -> Result<VmView, Error> {
         let (owner, account_keys, life) = (request.owner.clone(), request.account_keys, request.life);
         let (registry_auth, no_ssh_keys) = (request.registry_auth.clone(), request.no_ssh_keys);
+        let labels = request.labels.clone();
         let mut body = request.into_body()?;
         if registry_auth.is_some() {
             body.registry_secret = Some(secret::next(None, self.inner.entropy.as_ref())?);
@@ -65,6 +66,7 @@ impl Control {
             registry_auth.as_ref(),
         )
         .await?;
+        change.vm_labels_update(id, &labels).await?;
         asked.body.authorized_keys = accepted_keys(&mut change, id, &own_keys, account_keys).await?;
         change.vm_asked_update(&asked).await?;
         change.vm_life_update(id, &life::begin(life, now)).await?;

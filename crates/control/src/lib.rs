@@ -44,11 +44,14 @@ mod host;
 mod intake;
 mod keys;
 mod life;
+mod labels;
 mod list;
 mod meter;
 mod news;
 mod page;
+mod once;
 mod place;
+mod patch;
 mod plan;
 mod power;
 mod principal;
@@ -75,6 +78,7 @@ mod user;
 mod view;
 mod vm;
 
+mod wait;
 pub use account::UserSelector;
 pub use caller::{Caller, Origin, TokenText};
 pub use census::{Census, HostState};
@@ -82,17 +86,19 @@ pub use clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use control::{Control, ControlConfig};
 pub use error::Error;
 pub use event::{Ending, Event, EventKind};
-pub use follow::Events;
+pub use follow::{Events, Since};
+pub use labels::Labels;
 pub use life::LifeWish;
 pub use link::{LogReader, Over, Received, Stream, StreamReader, StreamWriter};
 pub use list::{ListVms, VmSort};
 pub use meter::Meter;
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
+pub use once::{Once, OnceRequest};
 pub use place::{HostSnapshot, Refusal, Refused, Request, place};
+pub use patch::{ChangeService, ChangeVm};
 pub use quota::QuotaView;
 pub use request::{
-    ChangeVm, CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector,
-    VmSelector,
+    CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector, VmSelector,
 };
 pub use resize::ResizeVm;
 pub use rights::{Need, Operation};
@@ -103,4 +109,5 @@ pub use token::{CreateToken, Until};
 pub use user::MeView;
 pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};
 pub use wire::link::{LogEntry, LogRecord, LogRequest, StreamRequest};
+pub use wait::{WaitFor, Waited};
 pub use wire::stream;

@@ -8,7 +8,7 @@ use model::{
     ProblemCode, PublicKey, RegistryCredentials, VmBody, VmId, VmName, VmOptions,
 };
 
-use crate::{LifeWish, secret};
+use crate::{Labels, LifeWish, labels, secret};
 
 /// What a VM gets where nothing else is said.
 pub const DEFAULT_CPUS: u32 = 1;
@@ -52,15 +52,10 @@ pub struct CreateVm {
     pub registry_auth: Option<RegistryCredentials>,
     /// What else may be chosen.
     pub options: VmOptions,
+    /// Its labels.
+    pub labels: Labels,
     /// How long it lives.
     pub life: LifeWish,
-}
-
-/// What is asked of a VM from now on. What is `None` stays as it is.
-#[derive(Debug, Clone, Default)]
-pub struct ChangeVm {
-    /// The keys of this VM alone, in the place of those before.
-    pub keys: Option<Vec<PublicKey>>,
 }
 
 impl CreateVm {
@@ -72,6 +67,7 @@ impl CreateVm {
         check_size(cpus, memory, disk)?;
         check_keys(&self.keys)?;
         check_options(&self.options)?;
+        labels::check(&self.labels)?;
         let mut needs = std::collections::BTreeSet::from([Feature::OCI_IMAGE]);
         if matches!(self.image, ImageRef::Layout(_)) {
             needs.insert(Feature::OCI_LAYOUT);
@@ -140,7 +136,7 @@ pub(crate) fn check_keys(keys: &[PublicKey]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_options(options: &VmOptions) -> Result<(), Problem> {
+pub(crate) fn check_options(options: &VmOptions) -> Result<(), Problem> {
     if options.user_cas.len() > MAX_USER_CAS {
         return Err(invalid(
             "/user_cas",

@@ -10,6 +10,7 @@ use model::{
 };
 use store::{Life, Owner, Refused, Vm};
 
+use crate::Labels;
 use crate::life::removed_at;
 
 /// A VM.
@@ -37,6 +38,8 @@ pub struct VmView {
     pub account_keys: bool,
     /// How long it lives.
     pub life: Life,
+    /// Its labels.
+    pub labels: Labels,
     /// When it was created or adopted.
     pub created_at: Timestamp,
 }
@@ -55,6 +58,7 @@ impl VmView {
             owner: vm.owner,
             own_keys: vm.own_keys,
             account_keys: vm.account_keys,
+            labels: vm.labels,
             life: vm.life,
             host: vm.host,
             host_name: vm.host_name,

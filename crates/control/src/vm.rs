@@ -1,6 +1,6 @@
 //! Looking at VMs.
 
-use model::{Problem, ProblemCode, Right, Role};
+use model::{Problem, ProblemCode, Right, Role, Scope};
 use store::{Read, Vm};
 
 use crate::rights::Need;
@@ -59,9 +59,15 @@ pub(crate) async fn vm_find(
     if !others.is_empty() {
         return Err(ambiguous(selector, &vm, &others).into());
     }
+    if let Some(once) = &caller.origin.once {
+        once.touches(vm.asked.id);
+    }
     match operation.need() {
         Need::Vm(needed) if right < needed => Err(forbidden(&vm, needed).into()),
-        Need::Vm(_) | Need::SignedIn | Need::Account | Need::Team(_) | Need::Admin => Ok(vm),
+        Need::Vm(_) if operation.scope() == Scope::VmWrite && is_another(caller, &vm) => {
+            Err(changed(&vm).into())
+        }
+        Need::Vm(_) | Need::SignedIn | Need::Account | Need::Holder | Need::Team(_) | Need::Admin => Ok(vm),
     }
 }
 
@@ -111,6 +117,24 @@ fn ambiguous(selector: &VmSelector, first: &Vm, others: &[Vm]) -> Problem {
         format!("{selector} may be any of {}", names.join(", ")),
     )
     .hint("give the name with its owner's, as listed, or the id")
+}
+
+/// Whether something else is asked of the VM by now than the caller has seen.
+fn is_another(caller: &Caller, vm: &Vm) -> bool {
+    let seen = caller.origin.if_generation.as_ref();
+    seen.is_some_and(|seen| !seen.contains(&vm.asked.generation))
+}
+
+fn changed(vm: &Vm) -> Problem {
+    Problem::new(
+        ProblemCode::Changed,
+        format!(
+            "something else is asked of {} by now, generation {}",
+            full_name(vm),
+            vm.asked.generation
+        ),
+    )
+    .hint("look at it again, then send the request with its new ETag")
 }
 
 fn forbidden(vm: &Vm, needed: Right) -> Problem {

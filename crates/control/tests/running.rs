@@ -78,6 +78,7 @@ impl Cloud {
             life: control::LifeWish::default(),
             registry_auth: None,
             options: model::VmOptions::default(),
+            labels: [].into(),
         };
         self.control.vm_create(&self.caller, request).await
     }

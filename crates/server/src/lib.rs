@@ -18,7 +18,6 @@ mod address;
 mod auth;
 mod body;
 mod change_vm;
-mod change_vm;
 mod console;
 mod edges;
 mod envelope;

@@ -170,5 +170,6 @@ pub(crate) fn request(name: &str) -> CreateVm {
         life: crate::LifeWish::default(),
         registry_auth: None,
         options: model::VmOptions::default(),
+        labels: [].into(),
     }
 }
