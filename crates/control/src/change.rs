@@ -130,14 +130,14 @@ impl Control {
     /// Begins a change that somebody asks for. It is written into the audit together with it.
     pub(crate) async fn change_by(&self, caller: &Caller, operation: Operation) -> Result<Change, Error> {
         caller.may_ask_for(operation)?;
-        let mut change = self.change().await?;
         // One request may make several changes; the last one waits for the answer.
         let earlier = caller.origin.once.as_ref().and_then(Once::take_held);
         if let Some(earlier) = earlier {
             self.commit_now(earlier).await?;
         }
-        change.audit = Some(NewAuditEntry {
+        let mut change = self.change().await?;
         self.once_begin(&mut change, caller, operation).await?;
+        change.audit = Some(NewAuditEntry {
             at: change.now,
             user: Some((caller.user, caller.name.clone())),
             token: Some(caller.token),
@@ -161,11 +161,10 @@ impl Control {
             withdraws: false,
             quota_defaults: self.inner.quotas,
             audit: None,
-        })
             once: None,
+        })
     }
 
-    /// Makes a change last and tells of it. It runs in a task of its own, so that a caller that goes away between
     /// Makes a change last and tells of it; that of a request which is to be done once, together with its answer, as
     /// `once` tells.
     pub(crate) async fn commit(&self, mut change: Change) -> Result<(), Error> {
@@ -178,6 +177,7 @@ impl Control {
         }
     }
 
+    /// Makes a change last and tells of it. It runs in a task of its own, so that a caller that goes away between
     /// the commit and the telling leaves nothing half done.
     pub(crate) async fn commit_now(&self, change: Change) -> Result<(), Error> {
         let control = self.clone();

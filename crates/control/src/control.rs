@@ -37,9 +37,9 @@ pub struct ControlConfig {
     pub silence_after: Duration,
     /// How often each host's plan is read and sent anew without a nudge.
     pub reconcile_every: Duration,
-    /// The quota of every user and team that has none of its own.
     /// How long the answer to a request with an `Idempotency-Key` is kept. Too short does a late retry twice.
     pub answers_kept: Duration,
+    /// The quota of every user and team that has none of its own.
     pub quotas: Limits,
 }
 
@@ -55,8 +55,8 @@ impl ControlConfig {
             meter: Arc::new(Unmetered),
             silence_after: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
-            quotas: Limits::default(),
             answers_kept: Duration::from_hours(24),
+            quotas: Limits::default(),
         }
     }
 }
@@ -76,8 +76,8 @@ pub(crate) struct Inner {
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) silence_after: Duration,
     pub(crate) reconcile_every: Duration,
-    pub(crate) installation: InstallationId,
     pub(crate) answers_kept: Duration,
+    pub(crate) installation: InstallationId,
     pub(crate) quotas: Limits,
     /// Hosts could not be heard before this; their silence counts from here.
     pub(crate) opened_at: Timestamp,
@@ -110,9 +110,9 @@ impl Control {
                 meter: config.meter,
                 silence_after: config.silence_after,
                 reconcile_every: config.reconcile_every,
+                answers_kept: config.answers_kept,
                 quotas: config.quotas,
                 installation,
-                answers_kept: config.answers_kept,
                 due: Due::default(),
                 news: News::new(last_event),
                 heard: Heard::default(),
