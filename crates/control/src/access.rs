@@ -39,6 +39,21 @@ impl Control {
         }
     }
 
+    /// The VM that is meant, if the caller may do this with it.
+    ///
+    /// # Errors
+    /// There is no such VM, or the caller may not.
+    pub async fn vm_meant(
+        &self,
+        caller: &Caller,
+        selector: &VmSelector,
+        operation: Operation,
+    ) -> Result<VmId, Error> {
+        let mut read = self.inner.store.read().await?;
+        let vm = vm_find(&mut read, caller, selector, operation).await?;
+        Ok(vm.asked.id)
+    }
+
     /// Whether the caller may still do this, with the token, the role and the rights of this moment.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ use crate::ask::wrong_status;
 use crate::change::Change;
 use crate::create::name_is_free;
 use crate::disable::gated;
-use crate::keys::{accepted_keys, keys_accept};
 use crate::principal::principal_find;
 use crate::quota::{counted, has_quota};
 use crate::vm::vm_find;
@@ -98,15 +97,21 @@ async fn give(change: &mut Change, before: &Vm, to: PrincipalId) -> Result<(), E
     change.vm_owner_update(id, to).await?;
     // It is more than any share now.
     change.share_delete(id, to).await?;
-    let mut now = change.vm_fetch(id).await?.unwrap_or_else(|| before.clone());
+    let now = change.vm_fetch(id).await?.unwrap_or_else(|| before.clone());
+    // What a disabled owner had stopped runs again.
+    let mut now = match before.owner.disabled {
+        true => gated(&now, false)?,
+        false => raised(now),
+    };
     let keys = accepted_keys(change, id, &before.own_keys, before.account_keys).await?;
     keys_accept(&mut now.asked.body, keys);
-    now.asked.generation += 1;
-    if before.owner.disabled {
-        now = gated(&now, now.owner.disabled)?;
-    }
     change.withdraws_rights();
     change.ask(before, &now).await
+}
+
+fn raised(mut vm: Vm) -> Vm {
+    vm.asked.generation += 1;
+    vm
 }
 
 async fn heir_find(change: &mut Change, to: &PrincipalSelector) -> Result<PrincipalId, Error> {

@@ -3,8 +3,9 @@
 use api::ConsoleQuery;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use control::{Control, StreamRequest, VmSelector};
+use control::{Control, Operation, StreamRequest, VmSelector};
 
+use crate::access::withdrawn;
 use crate::auth::Signed;
 use crate::query::Asked;
 use crate::refusal::Refusal;
@@ -18,13 +19,14 @@ pub(crate) async fn of_vm(
     Asked(query): Asked<ConsoleQuery>,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let found = control.vm_get(&caller, &vm.parse()?).await?;
+    let vm = control
+        .vm_meant(&caller, &vm.parse()?, Operation::VmConsole)
+        .await?;
     let upgrade = upgrade.ready()?;
     let request = StreamRequest::Console {
         interactive: !query.read_only,
     };
-    let stream = control
-        .vm_stream(&caller, &VmSelector::Id(found.asked.id), request)
-        .await?;
-    Ok(relays.upgrade(upgrade, stream))
+    let stream = control.vm_stream(&caller, &VmSelector::Id(vm), request).await?;
+    let withdrawn = withdrawn(&control, &caller, vm, Operation::VmConsole);
+    Ok(relays.upgrade(upgrade, stream, withdrawn))
 }

@@ -5,11 +5,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use control::stream::{Exec, Open, Terminal, TerminalSize};
-use control::{Control, StreamRequest, VmSelector};
+use control::{Control, Operation, StreamRequest, VmSelector};
 use http::StatusCode;
 use http::header::LOCATION;
 use model::{ExecId, Problem, ProblemCode};
 
+use crate::access::withdrawn;
 use crate::auth::Signed;
 use crate::body::Body;
 use crate::refusal::Refusal;
@@ -29,8 +30,10 @@ pub(crate) async fn create(
     Body(wish): Body<api::CreateExec>,
 ) -> Result<(StatusCode, [(http::HeaderName, String); 1], Json<api::Exec>), Refusal> {
     let exec = understood(wish)?;
-    let found = control.vm_get(&caller, &vm.parse()?).await?;
-    let (id, expires_at) = execs.put(caller.token, found.asked.id, exec)?;
+    let found = control
+        .vm_meant(&caller, &vm.parse()?, Operation::VmExecCreate)
+        .await?;
+    let (id, expires_at) = execs.put(caller.token, found, exec)?;
     let path = endpoints::ATTACH.path_with(&[&vm, &id.to_string()]);
     let answer = api::Exec {
         id,
@@ -48,8 +51,9 @@ pub(crate) async fn attach(
     Path((vm, exec)): Path<(String, String)>,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let found = control.vm_get(&caller, &vm.parse()?).await?;
-    let vm = found.asked.id;
+    let vm = control
+        .vm_meant(&caller, &vm.parse()?, Operation::VmExecAttach)
+        .await?;
     let id = exec.parse::<ExecId>().map_err(|_| forgotten())?;
     if !execs.holds(id, caller.token, vm) {
         return Err(forgotten().into());
@@ -58,7 +62,8 @@ pub(crate) async fn attach(
     let exec = execs.take(id, caller.token, vm).ok_or_else(forgotten)?;
     let request = StreamRequest::Guest(Open::Exec(exec));
     let stream = control.vm_stream(&caller, &VmSelector::Id(vm), request).await?;
-    Ok(relays.upgrade(upgrade, stream))
+    let withdrawn = withdrawn(&control, &caller, vm, Operation::VmExecAttach);
+    Ok(relays.upgrade(upgrade, stream, withdrawn))
 }
 
 fn forgotten() -> Problem {

@@ -8,12 +8,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use control::stream::{End, Failure, Open};
-use control::{Control, Received, Stream, StreamReader, StreamRequest, StreamWriter};
+use control::{Control, Operation, Received, Stream, StreamReader, StreamRequest, StreamWriter};
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use model::{Problem, ProblemCode};
 
+use crate::access::{while_allowed, withdrawn};
 use crate::auth::Signed;
 use crate::query::Asked;
 use crate::refusal::Refusal;
@@ -34,11 +35,18 @@ pub(crate) async fn read(
 ) -> Result<Response, Refusal> {
     let path = absolute(query.path)?;
     let request = StreamRequest::Guest(Open::ReadFiles { path });
-    let Stream { mut reader, .. } = control.vm_stream(&caller, &vm.parse()?, request).await?;
+    let vm = control
+        .vm_meant(&caller, &vm.parse()?, Operation::VmFilesRead)
+        .await?;
+    let Stream { mut reader, .. } = control.vm_stream(&caller, &vm.into(), request).await?;
     let (begin, is_all) = begin(&mut reader).await.map_err(refused)?;
     let rest = (!is_all).then_some(reader);
     let begin = stream::iter([Ok(begin)]);
-    let body = Body::from_stream(begin.chain(pieces(rest)));
+    let withdrawn = withdrawn(&control, &caller, vm, Operation::VmFilesRead);
+    let archive = while_allowed(begin.chain(pieces(rest)), withdrawn, |problem| {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, problem.detail))
+    });
+    let body = Body::from_stream(archive);
     Ok(([(CONTENT_TYPE, TAR_MEDIA_TYPE)], body).into_response())
 }
 
@@ -53,8 +61,14 @@ pub(crate) async fn write(
     is_tar(&headers)?;
     let path = absolute(query.path)?;
     let request = StreamRequest::Guest(Open::WriteFiles { path });
-    let Stream { writer, reader } = control.vm_stream(&caller, &vm.parse()?, request).await?;
-    copy(body, writer, reader).await?;
+    let vm = control
+        .vm_meant(&caller, &vm.parse()?, Operation::VmFilesWrite)
+        .await?;
+    let Stream { writer, reader } = control.vm_stream(&caller, &vm.into(), request).await?;
+    tokio::select! {
+        copied = copy(body, writer, reader) => copied?,
+        problem = withdrawn(&control, &caller, vm, Operation::VmFilesWrite) => return Err(problem.into()),
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

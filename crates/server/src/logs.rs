@@ -7,16 +7,17 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use control::stream::{Failure, Lane};
-use control::{Control, LogEntry, LogReader, LogRequest};
+use control::{Control, LogEntry, LogReader, LogRequest, Operation};
 use futures_util::{Stream, StreamExt, stream};
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use model::Problem;
 
+use crate::access::{while_allowed, withdrawn};
 use crate::auth::Signed;
 use crate::query::Asked;
 use crate::refusal::Refusal;
-use crate::relay::refused;
+use crate::relay::{no_longer_permitted, refused};
 use crate::router::{Closing, closed};
 use crate::vms::at;
 
@@ -31,10 +32,15 @@ pub(crate) async fn of_vm(
     Asked(query): Asked<LogQuery>,
 ) -> Result<Response, Refusal> {
     let request = understood(&query)?;
-    let log = control.vm_log(&caller, &vm.parse()?, request).await?;
+    let vm = control.vm_meant(&caller, &vm.parse()?, Operation::VmLogs).await?;
+    let log = control.vm_log(&caller, &vm.into(), request).await?;
+    let withdrawn = withdrawn(&control, &caller, vm, Operation::VmLogs);
     let body = match request.follow {
-        true => Body::from_stream(until_closed(chunks(entries(log)), closing)),
-        false => Body::from_stream(chunks(first_of(log).await?)),
+        true => Body::from_stream(until_closed(
+            chunks(while_allowed(entries(log), withdrawn, taken_away)),
+            closing,
+        )),
+        false => Body::from_stream(chunks(while_allowed(first_of(log).await?, withdrawn, taken_away))),
     };
     Ok(([(CONTENT_TYPE, LINES_MEDIA_TYPE)], body).into_response())
 }
@@ -119,6 +125,11 @@ fn entry(unix_ns: u64, entry: LogEntry) -> LogRecord {
             ..record("boot")
         },
     }
+}
+
+/// The last entry for somebody who may not read on.
+fn taken_away(problem: Problem) -> LogRecord {
+    failed(no_longer_permitted(problem))
 }
 
 fn failed(failure: Failure) -> LogRecord {

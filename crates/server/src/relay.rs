@@ -10,6 +10,7 @@
 //! - Each direction holds one message at a time. A side that takes nothing stops the other: by TCP towards the client,
 //!   by credit towards the VM.
 //! - The end is the last message to the client, then the WebSocket is closed in order.
+//! - A caller whose right is taken away is told so by the end; its program is told at once, whether it reads or not.
 //! - A client that is silent for [`SILENCE_LIMIT`] has gone, and its program is told. One that does not read may still
 //!   speak. One that we do not read, since the VM takes no input, cannot be heard and gets [`HELD_LIMIT`].
 
@@ -33,6 +34,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use self::pulse::{HELD_LIMIT, Pulse, SILENCE_LIMIT};
+use crate::access::Withdrawn;
 use crate::refusal::Refusal;
 use crate::router::{App, Closing, closed};
 
@@ -74,7 +76,7 @@ pub(crate) struct Relays {
 
 impl Relays {
     /// The answer that turns the connection into a WebSocket, and the relay behind it.
-    pub(crate) fn upgrade(self, upgrade: WebSocketUpgrade, stream: Stream) -> Response {
+    pub(crate) fn upgrade(self, upgrade: WebSocketUpgrade, stream: Stream, withdrawn: Withdrawn) -> Response {
         let Self { tasks, closing } = self;
         upgrade
             .protocols([SUBPROTOCOL])
@@ -82,7 +84,7 @@ impl Relays {
             .on_upgrade(move |socket: WebSocket| {
                 tasks.track_future(async move {
                     let (sink, messages) = socket.split();
-                    relay(sink, messages, stream, closing).await;
+                    relay(sink, messages, stream, withdrawn, closing).await;
                 })
             })
     }
@@ -99,11 +101,13 @@ enum Goodbye {
     Silent,
     /// The client sent what makes no sense.
     Senseless(String),
+    /// The caller may not do this any more.
+    Withdrawn(Problem),
     /// The server closes.
     Closing,
 }
 
-async fn relay<S, M, E>(mut sink: S, mut messages: M, stream: Stream, closing: Closing)
+async fn relay<S, M, E>(mut sink: S, mut messages: M, stream: Stream, withdrawn: Withdrawn, closing: Closing)
 where
     S: Sink<Message> + Unpin,
     M: futures_util::Stream<Item = Result<Message, E>> + Unpin,
@@ -117,6 +121,7 @@ where
         goodbye = outward(&mut reader, &mut sink) => goodbye,
         goodbye = inward(&mut messages, &mut writer, &pulse) => goodbye,
         () = pulse.stopped() => Goodbye::Silent,
+        problem = withdrawn => Goodbye::Withdrawn(problem),
         () = closed(closing.clone()) => Goodbye::Closing,
     };
     tracing::debug!(why = ?goodbye, "a stream ends");
@@ -125,6 +130,11 @@ where
     drop(writer);
     let Some(close) = goodbye.frame() else { return };
     let leave = async {
+        if let Some(end) = goodbye.end()
+            && sink.send(Message::Binary(end.encode())).await.is_err()
+        {
+            return;
+        }
         if sink.send(Message::Close(Some(close))).await.is_ok() {
             // A connection that ends before its client has read everything, or while something of the client's is under
             // way, may lose what was said last.
@@ -147,7 +157,20 @@ impl Goodbye {
     const fn patience(&self) -> Duration {
         match self {
             Self::Said => HELD_LIMIT,
-            Self::Left | Self::Silent | Self::Senseless(_) | Self::Closing => GOODBYE_LIMIT,
+            Self::Left | Self::Silent | Self::Senseless(_) | Self::Withdrawn(_) | Self::Closing => {
+                GOODBYE_LIMIT
+            }
+        }
+    }
+
+    /// The end of the stream, where the VM has not said it.
+    fn end(&self) -> Option<Output> {
+        match self {
+            Self::Withdrawn(problem) => {
+                let failure = no_longer_permitted(problem.clone());
+                Some(Output::Ended(shape(End::Failed(failure))))
+            }
+            Self::Said | Self::Left | Self::Silent | Self::Senseless(_) | Self::Closing => None,
         }
     }
 
@@ -157,6 +180,7 @@ impl Goodbye {
             Self::Left | Self::Silent => return None,
             Self::Said => (close_code::NORMAL, ""),
             Self::Senseless(why) => (close_code::POLICY, why.as_str()),
+            Self::Withdrawn(_) => (close_code::POLICY, "the right to this was taken away"),
             Self::Closing => (close_code::AWAY, "the server closes"),
         };
         // A close frame has room for 123 bytes of reason (RFC 6455 section 5.5).
@@ -261,6 +285,14 @@ pub(crate) fn refused(failure: Failure) -> Problem {
         FailureCode::Failed | FailureCode::Unrecognised => ProblemCode::GuestFailed,
     };
     Problem::new(code, failure.message)
+}
+
+/// A stream whose caller may not use it any more.
+pub(crate) fn no_longer_permitted(problem: Problem) -> Failure {
+    Failure {
+        code: FailureCode::NotPermitted,
+        message: format!("you may not do this any more: {}", problem.detail),
+    }
 }
 
 /// A stream that broke off without an end.

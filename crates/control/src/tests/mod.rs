@@ -1,12 +1,17 @@
 //! Control against hosts that keep the rules, step by step: no task runs by itself here, so every test says exactly
 //! what happens in which order. `tests/running.rs` shows the same with the reconcilers running.
 
+mod accounts;
+mod actions;
 mod events;
 mod host;
+mod life;
 mod lifecycle;
+mod people;
 mod placing;
 mod properties;
 mod restored;
 mod rules;
+mod secrets;
 mod signing_in;
 pub(crate) mod world;

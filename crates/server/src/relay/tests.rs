@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use futures_util::stream;
 use link::HostStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::PollSender;
 
 use super::*;
@@ -15,6 +15,7 @@ struct Both {
     from_relay: mpsc::Receiver<Message>,
     host: HostStream,
     close: watch::Sender<bool>,
+    withdraw: Option<oneshot::Sender<Problem>>,
     relay: tokio::task::JoinHandle<()>,
 }
 
@@ -28,12 +29,20 @@ fn start() -> Both {
             .poll_recv(context)
             .map(|next| next.map(Ok::<_, Infallible>))
     });
-    let relay = tokio::spawn(relay(PollSender::new(sink), messages, client, closing));
+    let (withdraw, taken) = oneshot::channel();
+    let withdrawn = Box::pin(async {
+        match taken.await {
+            Ok(problem) => problem,
+            Err(_) => std::future::pending().await,
+        }
+    });
+    let relay = tokio::spawn(relay(PollSender::new(sink), messages, client, withdrawn, closing));
     Both {
         to_relay,
         from_relay,
         host,
         close,
+        withdraw: Some(withdraw),
         relay,
     }
 }
@@ -184,5 +193,27 @@ async fn a_closing_server_says_so() {
     both.close.send_replace(true);
     let close = close_of(&mut both.from_relay).await.unwrap();
     assert_eq!(close.code, close_code::AWAY);
+    both.relay.await.unwrap();
+}
+
+/// A client that reads nothing cannot hold its program either.
+#[tokio::test(start_paused = true)]
+async fn whoever_loses_the_right_is_told_and_the_program_at_once() {
+    let mut both = start();
+    let problem = Problem::new(ProblemCode::NotFound, "there is no VM web.ann");
+    both.withdraw.take().unwrap().send(problem).unwrap();
+    let heard = both.host.reader.next().await;
+    assert_eq!(heard, Some(control::stream::Input::Close));
+    let Some(Message::Binary(end)) = both.from_relay.recv().await else {
+        panic!("no end came");
+    };
+    let Ok(Some(Output::Ended(frame::End::Failed { code, message }))) = Output::decode(end) else {
+        panic!("another end came");
+    };
+    assert_eq!(code, "not_permitted");
+    assert!(message.contains("there is no VM web.ann"), "{message}");
+    let close = close_of(&mut both.from_relay).await.unwrap();
+    assert_eq!(close.code, close_code::POLICY);
+    drop(both.to_relay);
     both.relay.await.unwrap();
 }
