@@ -17,7 +17,23 @@ const FOUND: &[(&str, &str)] = &[
     ("vm", "$response.body#/items/0/id"),
 ];
 
+const ME: &[(&str, &str)] = &[("user", "$response.body#/user/id")];
+const KEY: &[(&str, &str)] = &[
+    ("user", "$request.path.user"),
+    ("fingerprint", "$response.body#/fingerprint"),
+];
+const TOKEN: &[(&str, &str)] = &[("user", "$request.path.user"), ("token", "$response.body#/id")];
+
 const LINKS: &[Row] = &[
+    ("me", 200, "user_get", ME),
+    ("me", 200, "key_list", ME),
+    ("me", 200, "key_create", ME),
+    ("me", 200, "token_list", ME),
+    ("me", 200, "token_create", ME),
+    ("key_create", 201, "key_get", KEY),
+    ("key_create", 201, "key_delete", KEY),
+    ("token_create", 201, "token_get", TOKEN),
+    ("token_create", 201, "token_delete", TOKEN),
     ("vm_create", 201, "vm_get", &[("vm", "$response.body#/id")]),
     ("vm_create", 201, "vm_delete", &[("vm", "$response.body#/id")]),
     ("vm_get", 200, "vm_delete", &[("vm", "$response.body#/id")]),

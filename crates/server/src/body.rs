@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use model::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use crate::refusal::Refusal;
@@ -73,7 +74,55 @@ fn unread(rejection: BytesRejection) -> Problem {
     }
 }
 
+/// To JSON Schema `2.0` is the integer 2 (2020-12, section 4.2.3), to Rust it is none: a body that is refused is looked
+/// at once more with its whole numbers written as such.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse_as_written(bytes).or_else(|problem| parse_in_integers(bytes).ok_or(problem))
+}
+
+fn parse_in_integers<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let mut value = serde_json::from_slice(bytes).ok()?;
+    if !write_in_integers(&mut value) {
+        return None;
+    }
+    serde_json::from_value(value).ok()
+}
+
+/// The value with its whole numbers written as integers.
+pub(crate) fn in_integers(mut value: Value) -> Value {
+    write_in_integers(&mut value);
+    value
+}
+
+/// Whether any number is another now.
+fn write_in_integers(value: &mut Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+        Value::Number(number) => {
+            // Beyond 2^53 a float is none of the integers near it.
+            let whole = number
+                .as_f64()
+                .filter(|float| float.fract() == 0.0 && float.abs() < 9e15);
+            let is_float = number.is_f64();
+            match whole.filter(|_| is_float) {
+                Some(float) => {
+                    *number = (float as i64).into();
+                    true
+                }
+                None => false,
+            }
+        }
+        // No short cut: each of them is to be written anew.
+        Value::Array(items) => items
+            .iter_mut()
+            .fold(false, |any, item| write_in_integers(item) | any),
+        Value::Object(fields) => fields
+            .values_mut()
+            .fold(false, |any, field| write_in_integers(field) | any),
+    }
+}
+
+fn parse_as_written<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
@@ -125,6 +174,15 @@ mod tests {
             problem.detail
         );
         assert_eq!(problem.pointer.as_deref(), Some("/colour"));
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        let body = r#"{"name":"a","image":"b","keys":[],"cpus":2.0,"memory_bytes":1e9}"#;
+        let wish: CreateVm = parse(body.as_bytes()).unwrap();
+        assert_eq!((wish.cpus, wish.memory_bytes), (Some(2), Some(1_000_000_000)));
+        let problem = refused(r#"{"name":"a","image":"b","keys":[],"cpus":2.5}"#);
+        assert_eq!(problem.pointer.as_deref(), Some("/cpus"));
     }
 
     #[test]

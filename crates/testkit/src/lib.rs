@@ -12,8 +12,10 @@
 //! lose its machines; it and the control plane can be ended and started again over what they remember.
 
 mod cloud;
+mod found;
 mod guest;
 mod host;
+mod people;
 mod until;
 
 pub use cloud::Cloud;

@@ -1,0 +1,165 @@
+"""Lets schemathesis exercise a running Pitwall as one caller, and judges what it reports.
+
+    exercise.py SECONDS FOLDER    (PITWALL_URL, PITWALL_TOKENS and PITWALL_WHO say where, and as whom)
+
+schemathesis counts a run as passed in which it met nothing but refusals: a quota of ten VMs is enough for that. So its
+own verdict is the first of three things that must hold. The second is that each operation answered 2xx at least once;
+the third, that it took a VM through create, get and delete by the links that it found itself.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parent / "openapi.json"
+SETTINGS = HERE / "schemathesis.toml"
+LIFE = [("POST", "/v1/vms"), ("GET", "/v1/vms/{vm}"), ("DELETE", "/v1/vms/{vm}")]
+# Streams do not end by themselves; a request that takes longer than this is let go.
+REQUEST_TIMEOUT = 3
+# What schemathesis accepts by default, and all that may be added.
+ACCEPTED = {"2xx", "3xx", "401", "403", "404", "409", "429", "5xx"}
+MAY_BE_ACCEPTED = ACCEPTED | {"410", "412", "413", "422", "428"}
+
+
+def settings_faults(settings):
+    """What the settings switch off beyond what they may."""
+    faults = []
+    allowed = {
+        "checks": lambda value: list(value) == ["positive_data_acceptance"]
+        and list(value["positive_data_acceptance"]) == ["expected-statuses"]
+        and set(value["positive_data_acceptance"]["expected-statuses"]) <= MAY_BE_ACCEPTED,
+        "operations": lambda value: value
+        == [
+            {
+                "include-method": "GET",
+                "include-path-regex": r"^/v1/vms/\{vm\}",
+                "checks": {"use_after_free": {"enabled": False}},
+            }
+        ],
+    }
+    for key, value in settings.items():
+        if key not in allowed or not allowed[key](value):
+            faults.append(f"schemathesis.toml may not say this: {key} = {value}")
+    return faults
+
+
+def operations(document, who):
+    """The operations that can answer 2xx to this caller. A path that becomes a WebSocket answers 101 only."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            scopes = {scope for way in operation.get("security", []) for scopes in way.values() for scope in scopes}
+            is_answered = any(status.startswith("2") for status in operation["responses"])
+            if is_answered and (who == "admin" or "admin" not in scopes):
+                yield (method.upper(), path)
+
+
+def scenarios(report):
+    """What schemathesis recorded, scenario by scenario: cases with what was answered to them."""
+    with open(report, encoding="utf-8") as lines:
+        for line in lines:
+            for event, content in json.loads(line).items():
+                if event in ("ScenarioFinished", "FuzzScenarioFinished"):
+                    yield content["recorder"]
+
+
+def status(recorder, case_id):
+    interaction = recorder.get("interactions", {}).get(case_id) or {}
+    return (interaction.get("response") or {}).get("status_code", 0)
+
+
+def succeeded(recorder):
+    """The cases that were answered 2xx: by id, the operation and the case."""
+    return {
+        case_id: ((case["value"]["method"], case["value"]["path"]), case)
+        for case_id, case in recorder.get("cases", {}).items()
+        if 200 <= status(recorder, case_id) < 300
+    }
+
+
+def is_life(recorder):
+    """Whether one VM was created, read and removed, each step reached by a link from the one before or from create."""
+    cases = succeeded(recorder)
+    create, get, delete = LIFE
+    for case_id, (operation, case) in cases.items():
+        vm = case["value"].get("path_parameters", {}).get("vm")
+        if operation != delete or vm is None:
+            continue
+        parents = set(ancestors(recorder, case_id))
+        born = any(cases[parent][0] == create for parent in parents if parent in cases)
+        read = any(
+            operation == get
+            and case["value"]["path_parameters"].get("vm") == vm
+            and (other in parents or parents & set(ancestors(recorder, other)))
+            for other, (operation, case) in cases.items()
+        )
+        if born and read:
+            return True
+    return False
+
+
+def ancestors(recorder, case_id):
+    while case_id := recorder["cases"].get(case_id, {}).get("parent_id"):
+        yield case_id
+
+
+def report_faults(document, who, recorders):
+    """What schemathesis did not do, though it may have counted as passed."""
+    answered, lived = set(), False
+    for recorder in recorders:
+        answered |= {operation for operation, _ in succeeded(recorder).values()}
+        lived = lived or is_life(recorder)
+    faults = [
+        f"{method} {path} never answered 2xx" for method, path in operations(document, who) if (method, path) not in answered
+    ]
+    if not lived:
+        faults.append("create, get and delete were never linked")
+    return faults
+
+
+def exercise(seconds, folder):
+    """Runs schemathesis; gives how it ended and its report."""
+    report = folder / "events.ndjson"
+    command = [
+        Path(sys.executable).parent / "schemathesis",
+        "--config-file",
+        SETTINGS,
+        "run",
+        DOCUMENT,
+        "--url",
+        os.environ["PITWALL_URL"],
+        "--checks",
+        "all",
+        "--continue-on-failure",
+        "--request-timeout",
+        str(REQUEST_TIMEOUT),
+        "--max-examples",
+        os.environ.get("EXAMPLES", "20"),
+        "--report",
+        "ndjson",
+        "--report-ndjson-path",
+        report,
+    ]
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE)}
+    ended = subprocess.run(command, timeout=seconds, cwd=folder, env=environment, check=False)
+    return ended.returncode, report
+
+
+def main():
+    who, seconds, folder = os.environ["PITWALL_WHO"], float(sys.argv[1]), Path(sys.argv[2]).resolve()
+    faults = settings_faults(tomllib.loads(SETTINGS.read_text()))
+    document = json.loads(DOCUMENT.read_text())
+    code, report = exercise(seconds, folder)
+    if code != 0:
+        faults.append(f"schemathesis ended with {code}")
+    faults += report_faults(document, who, scenarios(report))
+    for fault in faults:
+        print(f"{who}: {fault}", file=sys.stderr)
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

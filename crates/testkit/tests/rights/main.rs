@@ -1,0 +1,136 @@
+//! The rights walk: each operation of the API is called by whom it is for, which must succeed, and then on the same thing
+//! by everybody it is not for, which must be refused in the one way that tells them nothing.
+//!
+//! ```text
+//!   api::endpoints ─► row of the table ─► thing made for it ─► rightful: 2xx
+//!                                                  └─► nobody, stranger, …: as `expected` says, or a checked-in exception
+//! ```
+//!
+//! An operation without a row fails, so a new one is covered on the day it is born.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod exceptions;
+mod rows;
+mod world;
+
+use std::collections::BTreeSet;
+
+use api::{Access, Endpoint, endpoints};
+use model::Scope;
+use serde_json::Value;
+
+use crate::exceptions::Exceptions;
+use crate::rows::{ROWS, Row, Thing};
+use crate::world::{Answer, Persona, World};
+
+fn row(endpoint: &Endpoint) -> &'static Row {
+    let name = endpoint.operation_id;
+    ROWS.iter()
+        .find(|row| row.operation == name)
+        .unwrap_or_else(|| panic!("{name} has no row in rights/rows.rs: say how it is called well"))
+}
+
+/// What somebody who may not do this is answered: HTTP status and problem code.
+fn expected(endpoint: &Endpoint, persona: Persona) -> (u16, &'static str) {
+    let is_for_admins = endpoint.access == Access::Scope(Scope::Admin);
+    match persona {
+        Persona::Nobody => (401, "unauthenticated"),
+        Persona::Stranger if is_for_admins => (403, "admin_only"),
+        Persona::Stranger => (404, "not_found"),
+        Persona::Disabled => (403, "user_disabled"),
+        Persona::Expired => (401, "token_expired"),
+        Persona::SmallScope => (403, "insufficient_scope"),
+        Persona::Rightful | Persona::Admin => {
+            panic!("{persona:?} is refused nothing of {}", endpoint.operation_id)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_operation_is_for_whom_it_is_for_and_nobody_else() {
+    let world = World::open().await;
+    let mut exceptions = Exceptions::read();
+    let mut faults = Vec::new();
+    for endpoint in endpoints() {
+        let row = row(endpoint);
+        let thing = world.make(row.thing).await;
+        let good = world.call(row.rightful, endpoint, row, &thing).await;
+        if !is_good(&good) {
+            faults.push(format!("{} by whom it is for: {good:?}", row.operation));
+            continue;
+        }
+        let thing = match row.ends_it {
+            true => world.make(row.thing).await,
+            false => thing,
+        };
+        for &persona in Persona::REFUSED {
+            let answer = world.call(persona, endpoint, row, &thing).await;
+            let is_open = endpoint.access == Access::Open;
+            let wanted = exceptions.take(row.operation, persona);
+            let wanted = match is_open {
+                true => None,
+                false => Some(wanted.unwrap_or_else(|| expected(endpoint, persona).into())),
+            };
+            if wanted
+                .as_ref()
+                .map_or(!is_good(&answer), |wanted| !wanted.is(&answer))
+            {
+                faults.push(format!(
+                    "{} by {persona:?} is not {wanted:?}: {answer:?}",
+                    row.operation
+                ));
+            }
+        }
+    }
+    faults.extend(exceptions.left());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A path that becomes a WebSocket answers 101.
+fn is_good(answer: &Answer) -> bool {
+    answer.status == 101 || (200..300).contains(&answer.status)
+}
+
+/// To whoever may not see it, a thing that is there looks like one that is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_foreign_looks_like_what_is_absent() {
+    let world = World::open().await;
+    for endpoint in endpoints() {
+        let row = row(endpoint);
+        if row.thing == Thing::Nothing {
+            continue;
+        }
+        let (there, absent) = (world.make(row.thing).await, world.absent(row.thing));
+        for &persona in Persona::REFUSED {
+            let foreign = world.call(persona, endpoint, row, &there).await;
+            let missing = world.call(persona, endpoint, row, &absent).await;
+            assert_eq!(
+                without_names(foreign, &there),
+                without_names(missing, &absent),
+                "{} by {persona:?}",
+                row.operation
+            );
+        }
+    }
+}
+
+/// The answer without the request's id and the names that were sent.
+fn without_names(answer: Answer, sent: &[String]) -> (u16, Value) {
+    let mut body = answer.body.to_string();
+    for name in sent {
+        body = body.replace(name.as_str(), "…");
+    }
+    let mut body: Value = serde_json::from_str(&body).unwrap();
+    body["request_id"] = Value::Null;
+    (answer.status, body)
+}
+
+#[test]
+fn each_row_is_of_an_operation() {
+    let known: BTreeSet<_> = endpoints().map(|endpoint| endpoint.operation_id).collect();
+    let rows: Vec<_> = ROWS.iter().map(|row| row.operation).collect();
+    let twice = rows.len() - rows.iter().collect::<BTreeSet<_>>().len();
+    let stale: Vec<_> = rows.into_iter().filter(|row| !known.contains(row)).collect();
+    assert_eq!((stale, twice), (Vec::<&str>::new(), 0));
+}
