@@ -1,4 +1,4 @@
-//! Events of a VM: `/v1/vms/{vm}/events`, as server-sent events.
+//! Events: `/v1/events` and `/v1/vms/{vm}/events`, as server-sent events.
 //!
 //! A change has an id, stands in commit order, and is sent again to a client that comes back with `Last-Event-ID`.
 //! Progress has no id, is never stored and may be missed.
@@ -8,7 +8,7 @@ use model::{ProblemCode, Scope, VmId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Access, Answer, Content, Endpoint, Reason, Shape, Stage, VmStatus};
+use crate::{Access, Answer, Content, Endpoint, Query, QueryKind, Reason, Shape, Stage, VmStatus};
 
 /// Something that happened to a VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -49,6 +49,38 @@ pub struct Event {
     pub seconds: Option<u64>,
 }
 
+/// Which events are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventQuery {
+    /// Those of one VM only: an id, a name, or a name with its owner's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<String>,
+}
+
+/// Follows all VMs that the caller may see.
+pub const LIST: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/v1/events",
+    operation_id: "event_list",
+    summary: "Follow what happens to all VMs that one may see, from now on or from after `Last-Event-ID`",
+    access: Access::Scope(Scope::VmRead),
+    query: &[Query {
+        name: "vm",
+        description: "Follow one VM only, from its first event; all where left out",
+        kind: QueryKind::Text,
+        required: false,
+    }],
+    request: None,
+    answers: &[Answer {
+        status: 200,
+        description: "Events as they happen; `reset` where the id is unknown or forgotten, and the client looks at \
+                      everything anew; a comment every 15 s keeps the connection alive",
+        content: Content::Events(Shape::of::<Event>()),
+    }],
+    problems: &[ProblemCode::NotFound],
+};
+
 /// Follows a VM.
 pub const VM_EVENTS: Endpoint = Endpoint {
     method: Method::GET,
@@ -66,4 +98,4 @@ pub const VM_EVENTS: Endpoint = Endpoint {
     problems: &[ProblemCode::NotFound],
 };
 
-pub(crate) const ENDPOINTS: &[&Endpoint] = &[&VM_EVENTS];
+pub(crate) const ENDPOINTS: &[&Endpoint] = &[&LIST, &VM_EVENTS];

@@ -26,6 +26,7 @@ pub mod files;
 pub mod frame;
 pub mod hosts;
 pub mod images;
+mod key_line;
 pub mod keys;
 mod links;
 pub mod lists;
@@ -42,6 +43,7 @@ pub mod teams;
 pub mod tokens;
 pub mod users;
 pub mod vms;
+pub mod wait;
 
 pub use actions::{ExtendVm, RebuildVm, ResizeVm};
 pub use client::{Client, ClientConfig, ClientError, is_this_machine};
@@ -50,27 +52,28 @@ pub use endpoint::{
     Access, Answer, BYTES_MEDIA_TYPE, Content, Endpoint, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE,
     MERGE_PATCH_MEDIA_TYPE, Query, QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
 };
-pub use events::Event;
+pub use events::{Event, EventQuery};
 pub use exec::{CreateExec, Exec, Terminal};
 pub use exit::ExitCode;
 pub use files::FilesQuery;
 pub use hosts::{Adopt, FoundList, FoundVm, Host, HostList, Resources};
 pub use images::{Image, ImageList};
-pub use lists::{MAX_LIMIT, PageQuery};
 pub use keys::{CreateSshKey, SshKey, SshKeyList};
+pub use lists::{MAX_LIMIT, PageQuery};
 pub use logs::{LogQuery, LogRecord};
 pub use openapi::{OPENAPI_JSON, openapi};
 pub use options::{CreateService, Service};
 pub use problem::{CodeRow, PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 pub use problems::{ProblemPage, ProblemPageList};
-pub use registry_auth::RegistryAuth;
 pub use quotas::{PutQuota, Quota, QuotaLimits, QuotaList, QuotaUse};
+pub use registry_auth::RegistryAuth;
 pub use service::{Health, Version};
 pub use shares::{PutShare, Share, ShareList, Transfer};
 pub use teams::{CreateTeam, HeirQuery, Member, MemberList, PutMember, Team, TeamList};
 pub use tokens::{CreateLogin, CreateToken, Token, TokenList};
 pub use users::{ChangeUser, CreateUser, Me, MyTeam, MyToken, User, UserList};
 pub use vms::{ChangeService, ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmQuery, VmStatus};
+pub use wait::{WaitQuery, Waited};
 
 pub use model::{
     ByteSize, ExecId, HostId, ImageRef, ImageRefError, KeyError, ProblemCode, PublicKey, ReasonCode,

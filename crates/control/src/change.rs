@@ -56,6 +56,7 @@ impl Change {
             vm,
             generation,
             data: serde_json::to_string(what).map_err(Error::internal)?,
+            audience,
         };
         self.last_event = self.write.event_insert(&event).await?;
         Ok(())

@@ -10,6 +10,7 @@ use model::{InstallationId, Limits};
 use store::Store;
 
 use crate::clock::draw;
+use crate::feed::Feed;
 use crate::heard::Heard;
 use crate::life::Leases;
 use crate::meter::Unmetered;
@@ -83,6 +84,7 @@ pub(crate) struct Inner {
     pub(crate) opened_at: Timestamp,
     pub(crate) due: Due,
     pub(crate) news: News,
+    pub(crate) feed: Feed,
     pub(crate) heard: Heard,
     pub(crate) token_uses: TokenUses,
     pub(crate) leases: Leases,
@@ -115,6 +117,7 @@ impl Control {
                 installation,
                 due: Due::default(),
                 news: News::new(last_event),
+                feed: Feed::new(last_event),
                 heard: Heard::default(),
                 token_uses: TokenUses::default(),
                 leases: Leases::default(),

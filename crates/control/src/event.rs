@@ -16,6 +16,9 @@
 use jiff::Timestamp;
 use model::{HostId, Reason, Stage, Status, VmId, VmName};
 use serde::{Deserialize, Serialize};
+use store::StoredEvent;
+
+use crate::Error;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,19 @@ pub struct Event {
     pub generation: u64,
     /// What happened.
     pub what: EventKind,
+}
+
+impl Event {
+    /// The event that a row holds.
+    pub(crate) fn of_row(row: StoredEvent) -> Result<Self, Error> {
+        Ok(Self {
+            sequence: Some(row.sequence),
+            at: row.at,
+            vm: row.vm,
+            generation: row.generation,
+            what: serde_json::from_str(&row.data).map_err(Error::internal)?,
+        })
+    }
 }
 
 /// What happened.

@@ -1,160 +1,231 @@
 //! Following events: what was written, then what is written, and progress in between.
 //!
 //! ```text
-//!   read rows behind the cursor ─► give them, move the cursor ─► none left: wait for a commit or for progress ─┐
-//!        ▲                                                                                                   │
-//!        └───────────────────────────────────────────────────────────────────────────────────────────────────┘
+//!   join the feed at a position ─► read rows from the cursor to it ─► then the feed's queue, to its end
 //! ```
+//!
+//! An event's id names its installation and its place in the order of commits. Clients take it as it is: an id of another
+//! database, or of a time that is forgotten, is answered with a reset, and the client looks at everything anew.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use futures_util::Stream;
-use model::VmId;
-use store::{Store, StoredEvent};
-use tokio::sync::{broadcast, watch};
+use model::{Digest, InstallationId, VmId};
+use sha2::{Digest as _, Sha256};
+use store::{Read, StoredEvent};
+use tokio::sync::mpsc;
 
-use crate::meter::Follower;
+use crate::feed::{BATCH, audience};
 use crate::vm::vm_find;
 use crate::{Caller, Control, Error, Event, EventKind, Operation, VmSelector};
 
-/// Rows read at once. Larger reads hold more in memory per follower, smaller ones ask more often.
-const BATCH: u32 = 256;
+/// Where a follower begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since<'a> {
+    /// With the first that is kept.
+    First,
+    /// With the next that happens.
+    Now,
+    /// Behind an event, by its id.
+    Id(&'a str),
+}
 
 impl Control {
-    /// The events of one VM, or of all (`None`).
+    /// The events of one VM, or of all that the caller may see. Nothing committed after this call returns is missed.
     ///
-    /// `after` is the number of the last event that the caller knows: `Some(0)` gives all there are, `None` those
-    /// from now on, and a number that was never given is taken as `None`. Nothing committed after this call returns
-    /// is missed.
-    ///
-    /// A VM's events end behind its `deleted`; those of all never end.
+    /// A VM's events end behind its `deleted`; those of all never end. A follower that is too far behind comes to an
+    /// end, and may come again with the last id it knows.
     ///
     /// # Errors
     /// There is no such VM.
-    pub async fn vm_events(
+    pub async fn events(
         &self,
         caller: &Caller,
         selector: Option<&VmSelector>,
-        after: Option<u64>,
+        since: Since<'_>,
     ) -> Result<Events, Error> {
-        let (committed, progress) = self.inner.news.follow();
+        let operation = match selector {
+            Some(_) => Operation::VmEvents,
+            None => Operation::EventList,
+        };
+        caller.may_ask_for(operation)?;
         let mut read = self.inner.store.read().await?;
         let vm = match selector {
-            Some(selector) => Some(
-                vm_find(&mut read, caller, selector, Operation::VmEvents)
-                    .await?
-                    .asked
-                    .id,
-            ),
+            Some(selector) => Some(vm_find(&mut read, caller, selector, operation).await?.asked.id),
             None => None,
         };
+        drop(read);
+        let (position, queue) = self.inner.feed.join(caller, vm);
+        let mut read = self.inner.store.read().await?;
         let last = read.event_last().await?;
+        let cursor = self.cursor(&mut read, since, last).await?;
         Ok(Events {
-            store: self.inner.store.clone(),
+            control: self.clone(),
+            caller: caller.clone(),
             vm,
-            cursor: after.filter(|after| *after <= last).unwrap_or(last),
+            reset: cursor.is_none(),
+            cursor: cursor.unwrap_or(last),
+            position,
             ready: VecDeque::new(),
+            queue,
             ended: false,
-            committed,
-            progress,
-            _counted: Follower::new(self.inner.meter.clone()),
         })
     }
+
+    /// The number that the follower begins behind; `None` for an id that says nothing here any more.
+    async fn cursor(&self, read: &mut Read, since: Since<'_>, last: u64) -> Result<Option<u64>, Error> {
+        let id = match since {
+            Since::First => return Ok(Some(0)),
+            Since::Now => return Ok(Some(last)),
+            Since::Id(id) => id,
+        };
+        let Some(sequence) = sequence_of(self.inner.installation, id) else {
+            return Ok(None);
+        };
+        let first_kept = read.event_first().await?;
+        let is_kept = first_kept.is_none_or(|first| first <= sequence + 1);
+        let was_given = sequence <= last;
+        Ok(Some(sequence).filter(|_| is_kept && was_given))
+    }
+}
+
+/// What an event is called: a mark of its installation, and its place.
+pub(crate) fn id_of(installation: InstallationId, sequence: u64) -> String {
+    format!("{}-{sequence:x}", mark(installation))
+}
+
+fn sequence_of(installation: InstallationId, id: &str) -> Option<u64> {
+    let (of, place) = id.split_once('-')?;
+    let sequence = u64::from_str_radix(place, 16).ok()?;
+    // One text per event: neither signs nor leading zeros.
+    (of == mark(installation) && id_of(installation, sequence) == id).then_some(sequence)
+}
+
+fn mark(installation: InstallationId) -> String {
+    let digest = Digest::from_sha256(Sha256::digest(installation.to_string()).into());
+    digest
+        .as_bytes()
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A follower.
 pub struct Events {
-    store: Store,
+    control: Control,
+    caller: Caller,
     vm: Option<VmId>,
+    reset: bool,
+    /// The number of the last event that was looked at.
     cursor: u64,
-    ready: VecDeque<Event>,
+    /// The number that the queue begins behind.
+    position: u64,
+    ready: VecDeque<Arc<Event>>,
+    queue: mpsc::Receiver<Arc<Event>>,
     ended: bool,
-    committed: watch::Receiver<u64>,
-    progress: broadcast::Receiver<Event>,
-    _counted: Follower,
-}
-
-enum Woken {
-    Committed,
-    Progress(Event),
-    Closed,
 }
 
 impl Events {
-    /// Waits for the next event; `None` after a VM's last, or when control is gone.
+    /// Whether the id that was given says nothing here any more, so that everything is to be looked at anew.
+    pub const fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// The only VM that is followed.
+    pub const fn vm(&self) -> Option<VmId> {
+        self.vm
+    }
+
+    /// What an event of these is called; progress has no id.
+    pub fn id(&self, event: &Event) -> Option<String> {
+        let installation = self.control.inner.installation;
+        event.sequence.map(|sequence| id_of(installation, sequence))
+    }
+
+    /// Waits for the next event; `None` after a VM's last, when this follower is too far behind, or when control is
+    /// gone.
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+    pub async fn next(&mut self) -> Result<Option<Arc<Event>>, Error> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.ended = self.vm.is_some() && event.what == EventKind::Deleted;
-                return Ok(Some(event));
-            }
             if self.ended {
                 return Ok(None);
             }
-            // Marked as seen before reading, so that a commit between reading and waiting wakes at once.
-            self.committed.borrow_and_update();
-            if self.read_on().await? {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(self.seen(event)));
+            }
+            if self.cursor < self.position {
+                self.read_on().await?;
                 continue;
             }
-            match self.wait().await {
-                Woken::Committed => {}
-                Woken::Progress(event) if self.vm.is_none_or(|vm| vm == event.vm) => return Ok(Some(event)),
-                Woken::Progress(_) => {}
-                Woken::Closed => return Ok(None),
+            match self.queue.recv().await {
+                // The feed was behind when this follower came.
+                Some(event) if event.sequence.is_some_and(|sequence| sequence <= self.cursor) => {}
+                Some(event) => return Ok(Some(self.seen(event))),
+                None => return Ok(None),
             }
         }
     }
 
-    /// The same as a stream, which ends after a failure.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Event, Error>> + Send {
+    /// The same as a stream of events with their ids, which ends after a failure.
+    pub fn into_stream(self) -> impl Stream<Item = Result<(Option<String>, Arc<Event>), Error>> + Send {
         futures_util::stream::unfold(Some(self), |events| async move {
             let mut events = events?;
             match events.next().await {
-                Ok(Some(event)) => Some((Ok(event), Some(events))),
+                Ok(Some(event)) => Some((Ok((events.id(&event), event)), Some(events))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
         })
     }
 
-    /// Reads rows behind the cursor; gives whether there were any.
-    async fn read_on(&mut self) -> Result<bool, Error> {
-        let mut read = self.store.read().await?;
-        let rows = read.event_list(self.cursor, self.vm, BATCH).await?;
-        for row in rows {
-            self.cursor = row.sequence;
-            self.ready.push_back(event_of(row)?);
-        }
-        Ok(!self.ready.is_empty())
+    fn seen(&mut self, event: Arc<Event>) -> Arc<Event> {
+        self.ended = self.vm.is_some() && event.what == EventKind::Deleted;
+        event
     }
 
-    async fn wait(&mut self) -> Woken {
-        loop {
-            tokio::select! {
-                changed = self.committed.changed() => return match changed {
-                    Ok(()) => Woken::Committed,
-                    Err(_) => Woken::Closed,
-                },
-                told = self.progress.recv() => match told {
-                    Ok(event) => return Woken::Progress(event),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return Woken::Closed,
-                },
+    /// Reads rows up to where the queue begins, and keeps those that the caller may see.
+    async fn read_on(&mut self) -> Result<(), Error> {
+        let mut read = self.control.inner.store.read().await?;
+        let rows = read.event_list(self.cursor, self.vm, BATCH).await?;
+        let read_to = rows.last().map_or(self.position, |row| row.sequence);
+        for row in rows.into_iter().take_while(|row| row.sequence <= self.position) {
+            if self.may_see(&mut read, &row).await? {
+                self.ready.push_back(Arc::new(Event::of_row(row)?));
             }
         }
+        self.cursor = read_to.min(self.position);
+        Ok(())
+    }
+
+    async fn may_see(&self, read: &mut Read, row: &StoredEvent) -> Result<bool, Error> {
+        Ok(self.caller.is_admin() || audience(read, row).await?.contains(&self.caller.user))
     }
 }
 
-fn event_of(row: StoredEvent) -> Result<Event, Error> {
-    let what = serde_json::from_str(&row.data).map_err(Error::internal)?;
-    Ok(Event {
-        sequence: Some(row.sequence),
-        at: row.at,
-        vm: row.vm,
-        generation: row.generation,
-        what,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_of_one_installation_and_has_one_text() {
+        let [here, there] = [1, 2].map(|byte| InstallationId::from_random([byte; 16]));
+        let id = id_of(here, 300);
+        assert_eq!(sequence_of(here, &id), Some(300));
+        assert_eq!(sequence_of(there, &id), None);
+        let padded = id.replace('-', "-0");
+        for wrong in [
+            "",
+            "-",
+            "300",
+            "12c",
+            &padded,
+            &id.to_uppercase().replace("12C", "+12c"),
+        ] {
+            assert_eq!(sequence_of(here, wrong), None, "{wrong}");
+        }
+    }
 }

@@ -37,6 +37,7 @@ mod credential;
 mod disable;
 mod error;
 mod event;
+mod feed;
 mod follow;
 mod found;
 mod heard;
@@ -103,8 +104,8 @@ pub use request::{
 pub use resize::ResizeVm;
 pub use rights::{Need, Operation};
 pub use share::ShareView;
-pub use team::{MemberView, TeamView};
 pub use store::{Member, SshKey, Token, User};
+pub use team::{MemberView, TeamView};
 pub use token::{CreateToken, Until};
 pub use user::MeView;
 pub use view::{FoundView, HostView, ImageView, VmView, ssh_command};

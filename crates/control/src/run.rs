@@ -28,6 +28,7 @@ impl Control {
             () = self.watch_silence() => {}
             () = self.give_secrets() => {}
             () = self.watch_lives() => {}
+            () = self.tell_events() => {}
             () = self.keep_token_uses() => {}
         }
         if let Err(error) = self.token_uses_keep().await {

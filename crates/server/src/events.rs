@@ -1,17 +1,20 @@
-//! `/v1/vms/{vm}/events`, as server-sent events (WHATWG HTML, section 9.2).
+//! `/v1/events` and `/v1/vms/{vm}/events`, as server-sent events (WHATWG HTML, section 9.2).
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Sse;
-use axum::response::sse::{Event as Message, KeepAlive};
-use control::{Control, Event, EventKind};
-use futures_util::{Stream, StreamExt, stream};
+use axum::response::sse::{Event as Message, KeepAlive, KeepAliveStream};
+use control::{Caller, Control, Event, EventKind, Operation, Since};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 
 use crate::auth::Signed;
+use crate::query::Asked;
 use crate::refusal::Refusal;
 use crate::router::{Closing, closed};
 use crate::vms::{reason, stage};
@@ -19,75 +22,71 @@ use crate::vms::{reason, stage};
 /// Well below the idle limits of proxies, commonly 60 s.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
+type Messages = Sse<KeepAliveStream<BoxStream<'static, Result<Message, Infallible>>>>;
+
 pub(crate) async fn of_vm(
     State(control): State<Control>,
     State(closing): State<Closing>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Refusal> {
-    let start = Start::of(&headers);
-    let events = control
-        .vm_events(&caller, Some(&vm.parse()?), start.after())
-        .await?;
-    let messages = start
-        .first()
-        .chain(events.into_stream().filter_map(|event| ready(message(event))));
-    let messages = messages.take_until(closed(closing)).map(Ok);
-    Ok(Sse::new(messages).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)))
+) -> Result<Messages, Refusal> {
+    follow(control, closing, caller, Some(vm), &headers).await
 }
 
-/// Where a client wants to go on.
-enum Start {
-    First,
-    After(u64),
-    /// An id that was never given: the client must look at everything anew.
-    Lost,
+pub(crate) async fn of_all(
+    State(control): State<Control>,
+    State(closing): State<Closing>,
+    Signed(caller): Signed,
+    Asked(query): Asked<api::EventQuery>,
+    headers: HeaderMap,
+) -> Result<Messages, Refusal> {
+    follow(control, closing, caller, query.vm, &headers).await
 }
 
-impl Start {
-    fn of(headers: &HeaderMap) -> Self {
-        match headers
-            .get("last-event-id")
-            .map(|id| id.to_str().unwrap_or_default().parse())
-        {
-            None => Self::First,
-            Some(Ok(id)) => Self::After(id),
-            Some(Err(_)) => Self::Lost,
-        }
-    }
-
-    const fn after(&self) -> Option<u64> {
-        match self {
-            Self::First => Some(0),
-            Self::After(id) => Some(*id),
-            Self::Lost => None,
-        }
-    }
-
-    fn first(&self) -> impl Stream<Item = Message> + use<> {
-        let reset = matches!(self, Self::Lost).then(|| Message::default().event("reset").data("{}"));
-        stream::iter(reset)
-    }
+/// The events of a VM begin with its first, those of all with the next that happens; with an id, behind that.
+async fn follow(
+    control: Control,
+    closing: Closing,
+    caller: Caller,
+    vm: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Messages, Refusal> {
+    let selector = vm.map(|vm| vm.parse()).transpose()?;
+    let since = match (headers.get("last-event-id"), &selector) {
+        // What is no text is no id that was ever given.
+        (Some(id), _) => Since::Id(id.to_str().unwrap_or_default()),
+        (None, Some(_)) => Since::First,
+        (None, None) => Since::Now,
+    };
+    let events = control.events(&caller, selector.as_ref(), since).await?;
+    let (vm, operation) = match events.vm() {
+        Some(vm) => (Some(vm), Operation::VmEvents),
+        None => (None, Operation::EventList),
+    };
+    let reset = events
+        .is_reset()
+        .then(|| Message::default().event("reset").data("{}"));
+    let messages = stream::iter(reset).chain(events.into_stream().filter_map(|told| ready(message(told))));
+    let withdrawn = async move { control.right_withdrawn(&caller, vm, operation).await };
+    let messages = messages.take_until(closed(closing)).take_until(withdrawn);
+    Ok(Sse::new(messages.map(Ok).boxed()).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)))
 }
 
-fn message(event: Result<Event, control::Error>) -> Option<Message> {
-    let event = match event {
-        Ok(event) => event,
+fn message(told: Result<(Option<String>, Arc<Event>), control::Error>) -> Option<Message> {
+    let (id, event) = match told {
+        Ok(told) => told,
         Err(error) => {
             // The stream ends here; the client comes back and goes on where it was.
             tracing::error!(error = %error, "events cannot be read");
             return None;
         }
     };
-    let message = match event.sequence {
-        Some(sequence) => Message::default().id(sequence.to_string()),
-        None => Message::default(),
-    };
-    message.event(event.what.as_str()).json_data(shape(event)).ok()
+    let message = id.map_or_else(Message::default, |id| Message::default().id(id));
+    message.event(event.what.as_str()).json_data(shape(&event)).ok()
 }
 
-fn shape(event: Event) -> api::Event {
+fn shape(event: &Event) -> api::Event {
     let mut shape = api::Event {
         kind: event.what.as_str().to_owned(),
         at: event.at.to_string(),
@@ -99,17 +98,17 @@ fn shape(event: Event) -> api::Event {
         ending: None,
         seconds: None,
     };
-    match event.what {
+    match &event.what {
         EventKind::Created { .. } | EventKind::Adopted { .. } | EventKind::Changed | EventKind::Deleted => {}
         EventKind::Status { status, reason: why } => {
-            shape.status = Some(status.into());
-            shape.reason = why.map(reason);
+            shape.status = Some((*status).into());
+            shape.reason = why.clone().map(reason);
         }
         EventKind::Ending { ending, seconds } => {
             shape.ending = Some(ending.as_str().to_owned());
-            shape.seconds = Some(seconds);
+            shape.seconds = Some(*seconds);
         }
-        EventKind::Progress { stage: now } => shape.stage = Some(stage(now)),
+        EventKind::Progress { stage: now } => shape.stage = Some(stage(now.clone())),
     }
     shape
 }

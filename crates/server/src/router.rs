@@ -3,7 +3,7 @@
 use api::{
     Access, Content, Endpoint, actions as a, console as c, events as e, exec as x, files as f, hosts as h,
     images as i, keys as k, logs as l, problems as p, quotas as q, service as s, shares as sh, teams as t,
-    tokens as tk, users as u, vms as v,
+    tokens as tk, users as u, vms as v, wait as w,
 };
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
@@ -18,16 +18,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::edges::{Edge, Edges};
 use crate::envelope::{envelope, flowing, in_time, open};
+use crate::once::once;
 use crate::refusal::Refusal;
 use crate::relay::Relays;
 use crate::waiting::Execs;
 use crate::{
     actions, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service, shares,
-    teams, tokens, users, vms,
+    teams, tokens, users, vms, wait,
 };
 
 /// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
-const BODY_LIMIT: usize = 256 * 1024;
+pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 
 /// What handlers use.
 #[derive(Clone)]
@@ -87,20 +88,22 @@ pub(crate) fn router_until(control: Control, closing: Closing, streams: TaskTrac
     let mount = |router: Router<App>, (endpoint, handler): (&Endpoint, MethodRouter<App>)| {
         router.route(endpoint.path, handler)
     };
+    let app = App {
+        control,
+        closing,
+        execs: Execs::default(),
+        streams,
+        edge: edge.clone(),
+    };
     routes()
         .into_iter()
         .fold(Router::new(), mount)
+        .route_layer(from_fn_with_state(app.clone(), once))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(edge.clone(), envelope))
-        .with_state(App {
-            control,
-            closing,
-            execs: Execs::default(),
-            streams,
-            edge,
-        })
+        .layer(from_fn_with_state(edge, envelope))
+        .with_state(app)
 }
 
 fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
@@ -112,6 +115,7 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&v::DELETE, vms::delete),
         to(&v::START, vms::start),
         to(&v::STOP, vms::stop),
+        to(&w::WAIT, wait::wait),
         to(&a::RESTART, actions::restart),
         to(&a::REBUILD, actions::rebuild),
         to(&a::RESIZE, actions::resize),
@@ -121,6 +125,7 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&sh::PUT, shares::put),
         to(&sh::DELETE, shares::delete),
         to(&sh::TRANSFER, shares::transfer),
+        to(&e::LIST, events::of_all),
         to(&e::VM_EVENTS, events::of_vm),
         to(&l::LOGS, logs::of_vm),
         to(&x::CREATE, exec::create),
@@ -189,6 +194,10 @@ fn to<T: 'static>(
         Access::Open => route.layer(from_fn(open)),
         Access::Scope(_) => route,
     };
+    if endpoint.operation_id == w::WAIT.operation_id {
+        // It has a limit of its own.
+        return (endpoint, route);
+    }
     match endpoint.request {
         // An archive takes as long as it takes, if it only goes on.
         Some(Content::Tar) => (endpoint, route.layer(from_fn(flowing))),

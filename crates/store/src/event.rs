@@ -3,8 +3,10 @@
 //! An event's number comes from a counter whose row stays locked until the commit. A database sequence would not
 //! do: two transactions may draw 1 and 2 and commit in the other order, and a reader that saw 2 would miss 1.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use model::VmId;
+use model::{UserId, VmId};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{Read, StoreError, Write, row};
@@ -22,6 +24,8 @@ pub struct NewEvent {
     pub generation: u64,
     /// What belongs to the type, as a JSON object.
     pub data: String,
+    /// The people who may see it once its VM is gone; kept with its last event.
+    pub audience: Option<BTreeSet<UserId>>,
 }
 
 /// An event as it was written.
@@ -39,9 +43,54 @@ pub struct StoredEvent {
     pub generation: u64,
     /// What belongs to the type, as a JSON object.
     pub data: String,
+    /// The people who may see it, where it is its VM's last.
+    pub audience: Option<BTreeSet<UserId>>,
 }
 
 impl Read {
+    /// The number of the oldest event that is kept.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn event_first(&mut self) -> Result<Option<u64>, StoreError> {
+        let row = sqlx::query("SELECT MIN(sequence) AS sequence FROM events")
+            .fetch_one(self.connection())
+            .await
+            .map_err(StoreError::sql("read the oldest event's number"))?;
+        row::number_or_none(&row, "sequence")
+    }
+
+    /// The people of a VM: its owner or the owning team's members, and everybody it is shared with. Of one that is gone,
+    /// those it had at its end.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn audience_fetch(&mut self, vm: VmId) -> Result<BTreeSet<UserId>, StoreError> {
+        const SQL: &str = "\
+            WITH may_use (id) AS (SELECT owner FROM vms WHERE id = $1 \
+                UNION SELECT principal FROM shares WHERE vm = $1) \
+            SELECT principals.id FROM principals WHERE role IS NOT NULL AND id IN (SELECT id FROM may_use \
+                UNION SELECT user_id FROM members WHERE team IN (SELECT id FROM may_use))";
+        let rows = sqlx::query(SQL)
+            .bind(vm.to_string())
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read who may see a VM"))?;
+        if !rows.is_empty() {
+            return rows.iter().map(|row| row::parsed(row, "id")).collect();
+        }
+        let last = sqlx::query("SELECT audience FROM events WHERE vm = $1 AND audience IS NOT NULL")
+            .bind(vm.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read who might see a VM"))?;
+        let last = last
+            .as_ref()
+            .map(|row| row::document(row, "audience"))
+            .transpose()?;
+        Ok(last.unwrap_or_default())
+    }
+
     /// The number of the newest event; 0 before the first.
     ///
     /// # Errors
@@ -82,6 +131,31 @@ impl Read {
 }
 
 impl Write {
+    /// Forgets the oldest events: those from before a time, and those beyond so many; a few at once, so that nobody waits
+    /// for it. Gives how many went.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn event_prune(
+        &mut self,
+        before: Timestamp,
+        keep: u64,
+        at_once: u32,
+    ) -> Result<u64, StoreError> {
+        let newest = self.event_last().await?;
+        let done = sqlx::query(
+            "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events \
+             WHERE at < $1 OR sequence <= $2 ORDER BY sequence LIMIT $3)",
+        )
+        .bind(before.as_millisecond())
+        .bind(row::keep("sequence", newest.saturating_sub(keep))?)
+        .bind(i64::from(at_once))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::sql("forget old events"))?;
+        Ok(done.rows_affected())
+    }
+
     /// Writes an event and gives its number.
     ///
     /// # Errors
@@ -89,7 +163,8 @@ impl Write {
     pub async fn event_insert(&mut self, event: &NewEvent) -> Result<u64, StoreError> {
         let sequence = self.counter_draw("event").await?;
         sqlx::query(
-            "INSERT INTO events (sequence, at, type, vm, generation, data) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO events (sequence, at, type, vm, generation, data, audience) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(row::keep("sequence", sequence)?)
         .bind(event.at.as_millisecond())
@@ -97,6 +172,13 @@ impl Write {
         .bind(event.vm.to_string())
         .bind(row::keep("generation", event.generation)?)
         .bind(&event.data)
+        .bind(
+            event
+                .audience
+                .as_ref()
+                .map(|audience| row::keep_document("audience", audience))
+                .transpose()?,
+        )
         .execute(self.connection())
         .await
         .map_err(StoreError::sql("write an event"))?;
@@ -112,5 +194,6 @@ fn event(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
         vm: row::parsed(row, "vm")?,
         generation: row::number(row, "generation")?,
         data: row::text(row, "data")?,
+        audience: row::document_or_none(row, "audience")?,
     })
 }

@@ -39,6 +39,10 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-time-to-live",
         sql: include_str!("migrations/2026-11-22-time-to-live.sql"),
     },
+    Migration {
+        name: "2026-11-22-event-audience",
+        sql: include_str!("migrations/2026-11-22-event-audience.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =

@@ -48,7 +48,15 @@ impl Client {
         vm: &str,
         after: Option<EventId>,
     ) -> impl Stream<Item = Result<Received, ClientError>> + Send + use<> {
-        follow(self.clone(), &events::VM_EVENTS, vm.to_owned(), after)
+        follow(self.clone(), &events::VM_EVENTS, Some(vm.to_owned()), after)
+    }
+
+    /// Follows all VMs that this client may see, from now on or from after `after`.
+    pub fn event_list(
+        &self,
+        after: Option<EventId>,
+    ) -> impl Stream<Item = Result<Received, ClientError>> + Send + use<> {
+        follow(self.clone(), &events::LIST, None, after)
     }
 
     /// The images that hosts hold.

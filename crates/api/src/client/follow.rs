@@ -48,7 +48,7 @@ type Messages = Pin<Box<dyn Stream<Item = Option<eventsource_stream::Event>> + S
 struct Follow {
     client: Client,
     endpoint: &'static Endpoint,
-    vm: String,
+    vm: Option<String>,
     last: Option<EventId>,
     messages: Option<Messages>,
     failures: u32,
@@ -58,7 +58,7 @@ struct Follow {
 pub(super) fn follow(
     client: Client,
     endpoint: &'static Endpoint,
-    vm: String,
+    vm: Option<String>,
     after: Option<EventId>,
 ) -> impl Stream<Item = Result<Received, ClientError>> + Send {
     let start = Follow {
@@ -104,7 +104,8 @@ impl Follow {
 
     /// A connection; `None` when it is to be tried again.
     async fn connect(&mut self) -> Result<Option<Messages>, ClientError> {
-        let mut request = self.client.request(self.endpoint, &[&self.vm])?;
+        let vm: Vec<_> = self.vm.iter().map(String::as_str).collect();
+        let mut request = self.client.request(self.endpoint, &vm)?;
         request = request.header(ACCEPT, "text/event-stream");
         if let Some(last) = &self.last {
             request = request.header("Last-Event-ID", last.as_str());

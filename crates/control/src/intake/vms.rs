@@ -85,8 +85,9 @@ async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise:
 
 async fn gone(change: &mut Change, vm: &Vm) -> Result<(), Error> {
     let (id, generation) = (vm.asked.id, vm.asked.generation);
-    change.vm_delete(id).await?;
+    // Before its people are forgotten with it, so that they are told.
     change.event(id, generation, &EventKind::Deleted).await?;
+    change.vm_delete(id).await?;
     change.replan(vm.host);
     tracing::info!(vm.id = %id, host.id = %vm.host, "vm gone");
     Ok(())

@@ -1,13 +1,14 @@
 //! Events: in the order of commits, with their change, and progress that is never kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Reason, ReasonCode, Stage, Status};
+use model::{Reason, ReasonCode, Role, Stage, Status};
 
 use super::world::{World, request};
-use crate::{Event, EventKind, Events};
+use crate::{Event, EventKind, Events, Since};
 
-async fn next(events: &mut Events) -> Option<Event> {
+async fn next(events: &mut Events) -> Option<Arc<Event>> {
     let waited = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
     waited.expect("an event within 10 s").unwrap()
 }
@@ -19,7 +20,7 @@ async fn the_life_of_a_vm_is_told_in_order_and_ends() {
     world.create("other").await;
     let mut events = world
         .control
-        .vm_events(&world.caller, Some(&id.into()), Some(0))
+        .events(&world.caller, Some(&id.into()), Since::First)
         .await
         .unwrap();
     world.round(&mut host).await;
@@ -31,7 +32,7 @@ async fn the_life_of_a_vm_is_told_in_order_and_ends() {
         assert_eq!(event.vm, id);
         assert!(event.sequence.unwrap() > last);
         last = event.sequence.unwrap();
-        told.push(if let EventKind::Status { status, .. } = event.what {
+        told.push(if let EventKind::Status { status, .. } = &event.what {
             status.as_str()
         } else {
             event.what.as_str()
@@ -49,27 +50,111 @@ async fn a_follower_resumes_behind_the_last_it_knows() {
     world.create("a").await;
     let mut all = world
         .control
-        .vm_events(&world.caller, None, Some(0))
+        .events(&world.caller, None, Since::First)
         .await
         .unwrap();
     let first = next(&mut all).await.unwrap();
-    let mut rest = world
-        .control
-        .vm_events(&world.caller, None, first.sequence)
-        .await
-        .unwrap();
+    let id = all.id(&first).unwrap();
+    let mut rest = follow(&world, Since::Id(&id)).await;
     assert_eq!(next(&mut rest).await, next(&mut all).await);
-    let mut now = world.control.vm_events(&world.caller, None, None).await.unwrap();
-    let mut never_given = world
-        .control
-        .vm_events(&world.caller, None, Some(999))
-        .await
-        .unwrap();
+    let mut now = follow(&world, Since::Now).await;
+    assert!(!now.is_reset());
     let created = world.create("b").await.asked.id;
-    for events in [&mut now, &mut never_given, &mut all] {
+    for events in [&mut now, &mut all] {
         let event = next(events).await.unwrap();
         assert_eq!((event.vm, event.what.as_str()), (created, "created"));
     }
+}
+
+async fn follow(world: &World, since: Since<'_>) -> Events {
+    world.control.events(&world.caller, None, since).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_id_that_says_nothing_here_begins_anew() {
+    let (world, _host) = World::with_host().await;
+    world.create("a").await;
+    let mut all = follow(&world, Since::First).await;
+    let first = next(&mut all).await.unwrap();
+    let known = all.id(&first).unwrap();
+    let never_given = known.replace("-1", "-999");
+    for id in ["nonsense", "1", never_given.as_str()] {
+        let mut events = follow(&world, Since::Id(id)).await;
+        assert!(events.is_reset(), "{id}");
+        let created = world.create(&format!("vm{}", id.len())).await.asked.id;
+        assert_eq!(next(&mut events).await.unwrap().vm, created);
+    }
+    assert!(!follow(&world, Since::Id(&known)).await.is_reset());
+    let mut change = world.control.inner.store.write().await.unwrap();
+    let gone = change.event_prune(world.control.now(), 1, 100).await.unwrap();
+    change.commit().await.unwrap();
+    assert!(gone > 2, "{gone}");
+    assert!(follow(&world, Since::Id(&known)).await.is_reset());
+}
+
+#[tokio::test]
+async fn events_are_told_to_those_who_may_see_their_vm_then() {
+    let (world, mut host) = World::with_host().await;
+    let ann = world.person("ann", Role::Member).await;
+    let bob = world.person("bob", Role::Member).await;
+    let control = &world.control;
+    let mut of_ann = control.events(&ann, None, Since::Now).await.unwrap();
+    let mut of_bob = control.events(&bob, None, Since::Now).await.unwrap();
+    let mut of_admin = follow(&world, Since::Now).await;
+    let hers = control.vm_create(&ann, request("hers")).await.unwrap().asked.id;
+    let his = control.vm_create(&bob, request("his")).await.unwrap().asked.id;
+    assert_eq!(next(&mut of_ann).await.unwrap().vm, hers);
+    assert_eq!(next(&mut of_bob).await.unwrap().vm, his);
+    for expected in [hers, hers, his, his] {
+        assert_eq!(next(&mut of_admin).await.unwrap().vm, expected);
+    }
+    world.round(&mut host).await;
+    control.vm_delete(&ann, &hers.into()).await.unwrap();
+    world.round(&mut host).await;
+    let mut words = Vec::new();
+    while words.last() != Some(&"deleted") {
+        let event = next(&mut of_ann).await.unwrap();
+        assert_eq!(event.vm, hers);
+        words.push(event.what.as_str());
+    }
+    assert_eq!(words, ["status", "status", "changed", "status", "deleted"]);
+    // What she may not see any more is not in what was, either.
+    let mut again = control.events(&ann, None, Since::First).await.unwrap();
+    assert_eq!(next(&mut again).await.unwrap().vm, hers);
+    let refused = control
+        .events(&bob, Some(&hers.into()), Since::First)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.problem.code, model::ProblemCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_follower_far_behind_is_let_go_and_comes_again() {
+    let (world, _host) = World::with_host().await;
+    let mut events = follow(&world, Since::Now).await;
+    let id = world.create("a").await.asked.id;
+    let stop_and_start = async |times: u32| {
+        for _ in 0..times {
+            world.control.vm_stop(&world.caller, &id.into()).await.unwrap();
+            world.control.vm_start(&world.caller, &id.into()).await.unwrap();
+        }
+    };
+    stop_and_start(300).await;
+    let mut told = Vec::new();
+    while let Some(event) = next(&mut events).await {
+        told.extend(event.sequence);
+        if told.len() == 1000 {
+            break;
+        }
+    }
+    assert_eq!(next(&mut events).await, None, "it was let go");
+    let last = crate::follow::id_of(world.control.installation(), told[told.len() - 1]);
+    let mut again = follow(&world, Since::Id(&last)).await;
+    assert_eq!(
+        next(&mut again).await.unwrap().sequence,
+        Some(told[told.len() - 1] + 1)
+    );
 }
 
 #[tokio::test]
@@ -79,7 +164,7 @@ async fn progress_is_told_live_and_never_kept() {
     host.take(world.plan(host.id).await);
     let mut events = world
         .control
-        .vm_events(&world.caller, Some(&id.into()), None)
+        .events(&world.caller, Some(&id.into()), Since::Now)
         .await
         .unwrap();
     let stage = Stage {
@@ -105,7 +190,7 @@ async fn progress_is_told_live_and_never_kept() {
     world.deliver(&host.report()).await;
     let mut kept = world
         .control
-        .vm_events(&world.caller, Some(&id.into()), Some(0))
+        .events(&world.caller, Some(&id.into()), Since::First)
         .await
         .unwrap();
     let mut words = Vec::new();
@@ -126,7 +211,7 @@ async fn a_reason_is_told_with_its_status() {
     report.vms[0].seen.reason = Some(reason.clone());
     let mut events = world
         .control
-        .vm_events(&world.caller, Some(&id.into()), None)
+        .events(&world.caller, Some(&id.into()), Since::Now)
         .await
         .unwrap();
     world.deliver(&report).await;
@@ -145,7 +230,7 @@ async fn concurrent_changes_are_followed_without_a_gap() {
     let (world, _host) = World::with_host().await;
     let mut events = world
         .control
-        .vm_events(&world.caller, None, Some(0))
+        .events(&world.caller, None, Since::First)
         .await
         .unwrap();
     let mut tasks = tokio::task::JoinSet::new();

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use model::{HostId, VmId};
 use store::Store;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use wire::host::{HostPlan, HostReport};
 
 use super::host::FakeHost;
@@ -27,13 +28,15 @@ impl Clock for StoppedClock {
     }
 }
 
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) directory: TempDir,
     pub(super) clock: Arc<StoppedClock>,
     pub(super) control: Control,
     pub(super) caller: Caller,
     /// Every plan that was ever made, by host and number, to see that no number gets other content.
     plans: Mutex<HashMap<(HostId, u64), HostPlan>>,
+    /// Hands out events: the one task that tests do not step through.
+    telling: JoinHandle<()>,
 }
 
 impl World {
@@ -49,6 +52,7 @@ impl World {
         Self {
             directory,
             clock,
+            telling: tell(&control),
             control,
             caller,
             plans: Mutex::default(),
@@ -76,12 +80,28 @@ impl World {
     pub(super) async fn restart(mut self, between: impl FnOnce(&PathBuf)) -> Self {
         let store = self.control.inner.store.clone();
         let path = self.database();
+        self.telling.abort();
+        let _ = self.telling.await;
         drop(self.control);
         store.close().await;
         drop(store);
         between(&path);
         self.control = open(path, self.clock.clone()).await;
+        self.telling = tell(&self.control);
         self
+    }
+
+    /// A new user who has signed in.
+    pub(super) async fn person(&self, name: &str, role: model::Role) -> Caller {
+        let name = name.parse().unwrap();
+        let (_, code) = self.control.user_create(&self.caller, name, role).await.unwrap();
+        let origin = crate::Origin::default();
+        let (_, token) = self
+            .control
+            .login(code.reveal(), "a test".to_owned(), origin.clone())
+            .await
+            .unwrap();
+        self.control.authenticate(token.reveal(), origin).await.unwrap()
     }
 
     pub(super) async fn create(&self, name: &str) -> VmView {
@@ -138,6 +158,11 @@ impl World {
         host.work();
         self.deliver(&host.report()).await;
     }
+}
+
+fn tell(control: &Control) -> JoinHandle<()> {
+    let control = control.clone();
+    tokio::spawn(async move { control.tell_events().await })
 }
 
 async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
