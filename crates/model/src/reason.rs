@@ -67,6 +67,8 @@ reason_codes! {
     BootTimeout = "boot_timeout";
     /// The guest's init reported a failure.
     GuestFailed = "guest_failed";
+    /// The running guest has an older init, which cannot do what is asked; the VM runs all the same.
+    GuestOutdated = "guest_outdated";
     /// The VM's folder on the host cannot be read.
     StateDamaged = "state_damaged";
     /// This placement of the VM was removed on the host and is never made again.

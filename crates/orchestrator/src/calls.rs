@@ -26,7 +26,10 @@ pub(crate) async fn answer(call: Call, reach: Option<Reach>, driver: Arc<dyn Dri
     match (call, reach) {
         (Call::Stream { vm, request, stream }, Some(reach)) => match request {
             StreamRequest::Guest(open) => reach.door.open(open, stream).await,
-            StreamRequest::Console { interactive } => console(driver.as_ref(), vm, interactive, stream).await,
+            StreamRequest::Console { interactive } => {
+                let _using = reach.door.activity.begin();
+                console(driver.as_ref(), vm, interactive, stream).await;
+            }
         },
         (Call::Log { request, log, .. }, Some(reach)) => log::serve(reach.log, request, log).await,
         (Call::Stream { stream, .. }, None) => stream.writer.end(unknown()),

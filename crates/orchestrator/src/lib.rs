@@ -21,6 +21,7 @@ pub mod hands;
 pub mod network;
 
 mod accept;
+mod activity;
 mod boots;
 mod calls;
 mod config;
@@ -28,6 +29,7 @@ mod diff;
 mod disk;
 mod guest;
 mod host;
+mod idle;
 mod log;
 mod memory;
 mod report;
@@ -50,9 +52,10 @@ pub use wire::guest::VSOCK_PORT as GUEST_PORT;
 use model::Feature;
 
 /// What this version of the orchestrator can do for a VM.
-const FEATURES: [Feature; 4] = [
+const FEATURES: [Feature; 5] = [
     Feature::OCI_IMAGE,
     Feature::OCI_LAYOUT,
     Feature::OPTIONS,
+    Feature::IDLE,
     Feature::REGISTRY_SECRET,
 ];

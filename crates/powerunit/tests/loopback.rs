@@ -1,6 +1,7 @@
 //! The SSH server as an ordinary process, with the real `ssh` client: no VM, no root.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod barred;
 mod clients;
 mod forwarding;
 #[path = "support/master.rs"]

@@ -1,6 +1,6 @@
 //! The frozen picture of the guest protocol: a guest booted long ago must still understand these bytes.
 //!
-//! Each frame of version 1 stands in `fixtures/guest-v1.txt` as `name hex`, what version 2 added in `guest-v2.txt`. A line is never changed; a new frame is
+//! Each frame of version 1 stands in `fixtures/guest-v1.txt` as `name hex`, what later versions added in their own files. A line is never changed; a new frame is
 //! a new line. `BLESS=1 cargo test -p wire` writes missing lines and never touches an old one.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -32,6 +32,7 @@ fn config() -> Config {
             authorized_keys: vec!["ssh-ed25519 AAAA somebody".into()],
             user_cas: Vec::new(),
             image_keys: false,
+            barred: Vec::new(),
         },
         image: ImageDefaults {
             user: "app:www".into(),
@@ -46,6 +47,7 @@ fn config() -> Config {
             modules: None,
         },
         service: None,
+        usage_every: None,
     }
 }
 
@@ -323,6 +325,40 @@ fn version_2_is_what_it_was() {
     );
 }
 
+fn host_frames_of_version_3() -> Vec<(&'static str, HostFrame)> {
+    let hello = HostHello {
+        protocol_min: 1,
+        protocol_max: 3,
+        host_time_unix_ns: 1_795_313_000_000_000_000,
+        seed: Some(Seed([7; 32])),
+    };
+    let mut config = config();
+    config.ssh.barred = vec!["SHA256:ruDnU8aEKkqSZ2Nq5Lk3jBTkxoQkEfGAYBhrA4Iv2zg".into()];
+    config.usage_every = Some(Duration::from_secs(10));
+    vec![
+        ("host.hello.3", HostFrame::Hello(hello)),
+        ("host.config.3", HostFrame::Config(Box::new(config))),
+    ]
+}
+
+fn guest_frames_of_version_3() -> Vec<(&'static str, GuestFrame)> {
+    let usage = Usage {
+        sessions: 2,
+        logins: 300,
+        busy: Duration::from_millis(123_456),
+    };
+    vec![("guest.usage", GuestFrame::Usage(usage))]
+}
+
+#[test]
+fn version_3_is_what_it_was() {
+    compare(
+        "guest-v3.txt",
+        host_frames_of_version_3(),
+        guest_frames_of_version_3(),
+    );
+}
+
 #[test]
 fn values_out_of_range_are_named() {
     let cases: [(&[u8], &str); 3] = [
@@ -396,6 +432,7 @@ fn any_host_frame() -> impl Strategy<Value = HostFrame> {
                         authorized_keys: list.clone(),
                         user_cas: Vec::new(),
                         image_keys: false,
+                        barred: Vec::new(),
                     },
                     image: ImageDefaults {
                         user: text.clone(),
@@ -410,6 +447,7 @@ fn any_host_frame() -> impl Strategy<Value = HostFrame> {
                         modules: None,
                     },
                     service: None,
+                    usage_every: None,
                 }))
             }
         ),

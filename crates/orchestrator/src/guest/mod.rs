@@ -28,9 +28,11 @@ use driver::Driver;
 use link::HostStream;
 use model::{ServiceSeen, VmId};
 use tokio::sync::{mpsc, watch};
-use wire::guest::{Config, HostFrame, PowerOffKind, Ready};
+use tokio::time::Instant;
+use wire::guest::{Config, HostFrame, PowerOffKind, Ready, Usage};
 use wire::stream::{FailureCode, Open};
 
+use crate::activity::{Activity, Using};
 use crate::log::VmLog;
 use keeper::Keeper;
 use talk::Talk;
@@ -43,6 +45,9 @@ const GREETING: Duration = Duration::from_secs(3);
 
 /// The first protocol version with streams.
 const STREAMS: u32 = 2;
+
+/// The first protocol version in which a guest bars keys and says how it is used.
+const BARS_AND_TELLS_USAGE: u32 = 3;
 
 /// What the guest last said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,10 +62,20 @@ pub(crate) struct GuestState {
     pub(crate) powered_off: Option<PowerOffKind>,
     /// How its service is.
     pub(crate) service: Option<ServiceSeen>,
+    /// How it is used, and when it said so.
+    pub(crate) usage: Option<(Instant, Usage)>,
     /// Its channel is open, so there may be more to hear.
     connected: bool,
     /// The protocol version that was agreed on.
     protocol: Option<u32>,
+}
+
+impl GuestState {
+    /// Whether its powerunit is known to be from before guests barred keys and said how they are used.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.protocol
+            .is_some_and(|version| version < BARS_AND_TELLS_USAGE)
+    }
 }
 
 /// The channel of one running VM; dropping it ends the task.
@@ -146,7 +161,11 @@ impl Drop for GuestLink {
 
 /// Where streams into a VM's guest begin, for as long as the VM is known; it leads nowhere while there is no guest.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct GuestDoor(Arc<Mutex<Option<Entry>>>);
+pub(crate) struct GuestDoor {
+    entry: Arc<Mutex<Option<Entry>>>,
+    /// Who is inside, and whoever uses the VM by another way of the host.
+    pub(crate) activity: Activity,
+}
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -158,6 +177,7 @@ struct Entry {
 struct Opening {
     open: Open,
     stream: HostStream,
+    using: Using,
 }
 
 impl GuestDoor {
@@ -169,7 +189,8 @@ impl GuestDoor {
         match entry.protocol().await {
             Some(version) if version >= STREAMS => {
                 // A task that has ended meanwhile drops the stream, which is then lost.
-                let _ = entry.openings.send(Opening { open, stream }).await;
+                let using = self.activity.begin();
+                let _ = entry.openings.send(Opening { open, stream, using }).await;
             }
             Some(_) => stream.refuse(
                 FailureCode::Unsupported,
@@ -181,7 +202,7 @@ impl GuestDoor {
 
     /// A value that is replaced whole, so a panic elsewhere cannot have left it half-changed.
     fn entry(&self) -> MutexGuard<'_, Option<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

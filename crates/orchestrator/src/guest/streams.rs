@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 
-use link::{HostReader, HostStream, HostWriter};
+use link::{HostReader, HostWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use wire::guest::HostFrame;
-use wire::stream::{FailureCode, Input, Open, Output};
+use wire::stream::{FailureCode, Input, Output};
+
+use super::Opening;
+use crate::activity::Using;
 
 /// Streams at once. A guest takes fewer; this only bounds what a host keeps for one that never ends any.
 const MOST: usize = 64;
 
 /// The open streams, by number. Dropping it ends them as lost.
 pub(super) struct Streams {
-    open: HashMap<u32, HostWriter>,
+    open: HashMap<u32, (HostWriter, Using)>,
     last: u32,
     inputs: mpsc::Receiver<(u32, Input)>,
     input: mpsc::Sender<(u32, Input)>,
@@ -33,7 +36,8 @@ impl Streams {
     }
 
     /// Takes a stream in and gives what the guest is told; `None` where there is no room for it.
-    pub(super) fn begin(&mut self, open: Open, stream: HostStream) -> Option<HostFrame> {
+    pub(super) fn begin(&mut self, opening: Opening) -> Option<HostFrame> {
+        let Opening { open, stream, using } = opening;
         while self.relays.try_join_next().is_some() {}
         if self.open.len() >= MOST {
             stream.refuse(FailureCode::Busy, "too many streams into the VM are open");
@@ -41,7 +45,7 @@ impl Streams {
         }
         self.last += 1;
         let number = self.last;
-        self.open.insert(number, stream.writer);
+        self.open.insert(number, (stream.writer, using));
         self.relays
             .spawn(relay(number, stream.reader, self.input.clone()));
         Some(HostFrame::Open { stream: number, open })
@@ -64,13 +68,13 @@ impl Streams {
     /// Passes a word of the guest on to its client. A guest that sends more than it was given room for loses the
     /// stream, and is told so.
     pub(super) fn hear(&mut self, number: u32, output: Output) -> Option<HostFrame> {
-        let writer = self.open.get(&number)?;
+        let (writer, _) = self.open.get(&number)?;
         let ended = matches!(output, Output::Ended(_));
         let kept = writer.put(output).is_ok();
         if kept && !ended {
             return None;
         }
-        let writer = self.open.remove(&number)?;
+        let (writer, _using) = self.open.remove(&number)?;
         if kept {
             return None;
         }

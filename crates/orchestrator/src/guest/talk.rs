@@ -121,7 +121,7 @@ impl Talk {
                     connection.say(&order)?;
                 }
                 Some(opening) = self.openings.recv(), if idle && connection.greeted => {
-                    if let Some(open) = connection.streams.begin(opening.open, opening.stream) {
+                    if let Some(open) = connection.streams.begin(opening) {
                         connection.say(&open)?;
                     }
                 }
@@ -204,6 +204,10 @@ impl Talk {
             GuestFrame::Service(seen) => {
                 let seen = shortened(seen);
                 self.state.send_modify(|state| state.service = Some(seen));
+            }
+            GuestFrame::Usage(usage) => {
+                let now = Instant::now();
+                self.state.send_modify(|state| state.usage = Some((now, usage)));
             }
             GuestFrame::Log(part) if connection.greeted => self.keeper.take(&part),
             GuestFrame::Output { stream, output } if connection.greeted => {

@@ -29,6 +29,7 @@ fn config() -> Config {
             authorized_keys: Vec::new(),
             user_cas: Vec::new(),
             image_keys: false,
+            barred: Vec::new(),
         },
         image: ImageDefaults::default(),
         disks: Disks {
@@ -38,6 +39,7 @@ fn config() -> Config {
             modules: None,
         },
         service: None,
+        usage_every: None,
     }
 }
 

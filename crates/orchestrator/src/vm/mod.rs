@@ -15,6 +15,7 @@ mod failure;
 mod machine;
 mod steps;
 mod talk;
+mod usage;
 mod view;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::calls::Reach;
 use crate::diff::{Actual, diff};
 use crate::guest::{GuestDoor, GuestLink, GuestState};
 use crate::host::Host;
+use crate::idle::Meter;
 use crate::log::VmLog;
 use crate::memory::{BootOutcome, VmRecord};
 pub(crate) use ending::GuestEnd;
@@ -107,6 +109,8 @@ pub(crate) struct VmTask {
     written: bool,
     /// The VMM was started by an earlier orchestrator, so its guest may be up without having said so to this one.
     adopted: bool,
+    /// How it is used in this boot, where it is to stop when it is not.
+    meter: Option<Meter>,
     /// Its turn to boot, while it counts among those that do.
     turn: Option<Turn>,
 }
@@ -154,6 +158,7 @@ impl VmTask {
             attempts: 0,
             written: !matches!(beginning, Beginning::New),
             adopted: actual.running,
+            meter: None,
             turn: None,
         };
         let task = AbortOnDropHandle::new(tokio::spawn(task.run(beginning)));
@@ -235,8 +240,10 @@ impl VmTask {
         };
         let reason = match &self.record.outcome {
             BootOutcome::Failed(reason) => Some(reason.clone()),
-            BootOutcome::Begun | BootOutcome::Off | BootOutcome::PoweredOff => None,
+            BootOutcome::Begun => self.outdated(),
+            BootOutcome::Off | BootOutcome::PoweredOff => None,
         };
+        let idle = self.idle();
         self.show(|view, record| {
             view.phase = phase;
             view.reason = reason;
@@ -244,6 +251,7 @@ impl VmTask {
             view.boot = record.boot;
             view.powered_off = record.outcome == BootOutcome::PoweredOff;
             view.settled = record.accepted;
+            view.idle = idle;
         });
     }
 
@@ -299,6 +307,7 @@ impl VmTask {
             return;
         };
         self.actual.ready = state.ready.as_ref().map(|ready| ready.config_revision);
+        self.hear_usage(&state);
         self.show_guest(&state);
     }
 

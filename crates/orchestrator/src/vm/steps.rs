@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{MacAddr, Phase, Stage, VmId};
+use model::{Idle, MacAddr, Phase, Stage, VmId};
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 use tokio::sync::watch;
 
@@ -196,6 +196,7 @@ impl VmTask {
         });
         self.host.driver.ensure(&spec).await?;
         self.adopted = false;
+        self.meter = None;
         self.actual.running = true;
         self.actual.ready = None;
         self.connect_guest();
@@ -213,9 +214,11 @@ impl VmTask {
             attached: self.actual.attached,
             ..Actual::default()
         };
+        self.meter = None;
         self.show(|view, _| {
             view.ssh_port = None;
             view.service = None;
+            view.idle = Idle::Active;
         });
         Ok(())
     }

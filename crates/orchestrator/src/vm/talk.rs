@@ -12,6 +12,7 @@ use super::command::{self, ImageCommand};
 use super::machine::{MODULES_SERIAL, UPPER_SERIAL, image_serial};
 use super::{StepError, VmTask};
 use crate::guest::{GuestLink, GuestState};
+use crate::idle;
 
 /// How long a guest that was taken over may take to answer; it is up already, so this is a round trip.
 const GUEST_ANSWER: Duration = Duration::from_secs(5);
@@ -77,10 +78,12 @@ impl VmTask {
                     .collect(),
                 user_cas: options.user_cas.iter().map(ToString::to_string).collect(),
                 image_keys: options.image_keys,
+                barred: self.record.body.barred.iter().cloned().collect(),
             },
             image: defaults.unwrap_or_default(),
             disks: self.guest_disks(layers),
             service,
+            usage_every: self.record.body.idle_after.map(idle::rhythm),
         })
     }
 

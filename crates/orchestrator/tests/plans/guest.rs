@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use driver::sim::Sim;
 use model::VmId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 use wire::guest::{
-    Config, Decoder, Encoder, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready,
+    Config, Decoder, Encoder, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready, Usage,
 };
+
+/// More often than any real one, so that tests are short.
+const USAGE_EVERY: Duration = Duration::from_millis(50);
 
 /// All guests of a host. Clones share them.
 #[derive(Clone)]
@@ -18,6 +22,8 @@ pub(crate) struct Guests {
     pub(crate) protocol: Arc<watch::Sender<u32>>,
     /// While this is false, they say nothing.
     pub(crate) speak: Arc<watch::Sender<bool>>,
+    /// How they all are used; said again and again to whoever asks for it.
+    pub(crate) usage: Arc<watch::Sender<Usage>>,
     configs: Arc<Mutex<HashMap<VmId, Config>>>,
 }
 
@@ -26,6 +32,7 @@ impl Default for Guests {
         Self {
             protocol: Arc::new(watch::Sender::new(PROTOCOL.1)),
             speak: Arc::new(watch::Sender::new(true)),
+            usage: Arc::default(),
             configs: Arc::default(),
         }
     }
@@ -53,11 +60,19 @@ impl Guests {
             return;
         }
         loop {
-            // The channel breaks when the machine or the orchestrator ends, which is how each of them ends here.
-            let Ok(count @ 1..) = stream.read(&mut buffer).await else {
-                return;
-            };
-            decoder.push(&buffer[..count]);
+            tokio::select! {
+                // The channel breaks when the machine or the orchestrator ends, which is how each of them ends here.
+                count = stream.read(&mut buffer) => {
+                    let Ok(count @ 1..) = count else { return };
+                    decoder.push(&buffer[..count]);
+                }
+                () = tokio::time::sleep(USAGE_EVERY), if self.tells_usage(vm) => {
+                    let usage = GuestFrame::Usage(*self.usage.borrow());
+                    if stream.write_all(&Encoder.encode(&usage).unwrap()).await.is_err() {
+                        return;
+                    }
+                }
+            }
             while let Some(frame) = decoder.next_frame() {
                 let frame = frame.unwrap();
                 let stops = matches!(frame, HostFrame::Stop { .. });
@@ -72,6 +87,11 @@ impl Guests {
                 }
             }
         }
+    }
+
+    fn tells_usage(&self, vm: VmId) -> bool {
+        let asked = self.config(vm).is_some_and(|config| config.usage_every.is_some());
+        asked && *self.protocol.borrow() >= 3
     }
 
     #[expect(

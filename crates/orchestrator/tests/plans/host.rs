@@ -32,9 +32,9 @@ pub(crate) struct Host {
     pub(crate) boots: BootLimits,
     state: TempDir,
     bus: Bus,
-    link: Link,
+    pub(crate) link: Link,
     reports: Reports,
-    id: HostId,
+    pub(crate) id: HostId,
     running: Option<AbortOnDropHandle<()>>,
     /// The plan said last.
     pub(crate) plan: HostPlan,

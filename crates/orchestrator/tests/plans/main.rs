@@ -7,4 +7,5 @@ mod counters;
 mod guest;
 mod host;
 mod layout;
+mod sessions;
 mod turns;

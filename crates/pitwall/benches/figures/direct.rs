@@ -98,6 +98,7 @@ fn config(
             authorized_keys: vec![read(host.state().join("id_pitwall.pub"))?.trim().to_owned()],
             user_cas: Vec::new(),
             image_keys: false,
+            barred: Vec::new(),
         },
         image: ImageDefaults {
             working_dir: "/".to_owned(),
@@ -110,6 +111,7 @@ fn config(
             modules: has_modules.then(|| Disk::Serial("pw-modules".to_owned())),
         },
         service: None,
+        usage_every: None,
     })
 }
 

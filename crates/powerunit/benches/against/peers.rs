@@ -125,6 +125,7 @@ fn start_powerunit(key: &Path, host_key: &Path) -> (u16, Child, UnixStream) {
             ],
             user_cas: Vec::new(),
             image_keys: false,
+            barred: Vec::new(),
         },
         image: ImageDefaults::default(),
         disks: Disks {
@@ -134,6 +135,7 @@ fn start_powerunit(key: &Path, host_key: &Path) -> (u16, Child, UnixStream) {
             modules: None,
         },
         service: None,
+        usage_every: None,
     };
     let frame = HostFrame::Config(Box::new(config));
     parent.write_all(&Encoder.encode(&frame).unwrap()).unwrap();

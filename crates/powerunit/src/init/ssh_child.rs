@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
-use wire::guest::{Config, Decoder, Encoder, GuestFrame, HostFrame, Ready};
+use wire::guest::{Config, Decoder, Encoder, GuestFrame, HostFrame, Ready, Usage};
 
 use super::error::Error;
 
@@ -30,6 +30,8 @@ pub(super) enum Report {
     Ready(Ready),
     /// It cannot be; the one before stays in force.
     Refused { code: String, message: String },
+    /// How the machine is used, as often as the configuration asks.
+    Usage(Usage),
 }
 
 /// The longest that PID 1 waits for a child that does not read.
@@ -125,6 +127,7 @@ impl Report {
         match frame {
             GuestFrame::Ready(ready) => Some(Self::Ready(ready)),
             GuestFrame::Failed { code, message } => Some(Self::Refused { code, message }),
+            GuestFrame::Usage(usage) => Some(Self::Usage(usage)),
             _ => None,
         }
     }

@@ -32,6 +32,9 @@ use crate::memory;
 /// What processes get when the machine is stopped from inside, where nobody names a grace period.
 const GRACE_FROM_INSIDE: Duration = Duration::from_secs(10);
 
+/// The first protocol version in which a host hears how the machine is used.
+const USAGE: u32 = 3;
+
 enum State {
     Waiting,
     Failed { code: String, message: String },
@@ -284,10 +287,13 @@ impl Guest {
             up.start_child(&self.epoll);
         }
         for report in reports {
-            self.rest_at = Instant::now().checked_add(memory::REST);
+            let is_said_often = matches!(report, Report::Usage(_));
             up.announce(report, &mut self.port);
-            // Only now, so that the service does not take the processor from the first login.
-            up.workload.begin();
+            if !is_said_often {
+                self.rest_at = Instant::now().checked_add(memory::REST);
+                // Only now, so that the service does not take the processor from the first login.
+                up.workload.begin();
+            }
         }
         up.workload.tend(&self.epoll, &mut self.port);
     }
@@ -348,6 +354,12 @@ impl Up {
     fn announce(&mut self, report: Report, port: &mut Port) {
         let ready = match report {
             Report::Ready(ready) => ready,
+            Report::Usage(usage) => {
+                if port.version() >= Some(USAGE) {
+                    port.send(&GuestFrame::Usage(usage));
+                }
+                return;
+            }
             Report::Refused { code, message } => {
                 port.send(&GuestFrame::Failed {
                     code: code.clone(),

@@ -9,12 +9,14 @@ use russh::server::{
     Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
+use tokio::sync::watch;
 
 use super::accounts::{Account, Database};
-use super::auth::{Authority, Entrance, Grant};
+use super::auth::{Authority, Entrance, Grant, Keys, keys_of};
 use super::environment::Ends;
 use super::forward::{Forwards, Place, Target};
 use super::gate::Gate;
+use super::presence::Present;
 use super::process::Task;
 use super::pty;
 use super::session::{Context, Session};
@@ -32,10 +34,19 @@ pub(super) struct Client {
     grant: Grant,
     sessions: HashMap<ChannelId, Session>,
     forwards: Forwards,
+    /// Whoever may have to end the connection hears who it is.
+    known: watch::Sender<Keys>,
+    present: Option<Present>,
 }
 
 impl Client {
-    pub(super) fn new(authority: Authority, ends: Ends, gate: Arc<Gate>, entrance: Entrance) -> Self {
+    pub(super) fn new(
+        authority: Authority,
+        ends: Ends,
+        gate: Arc<Gate>,
+        entrance: Entrance,
+        known: watch::Sender<Keys>,
+    ) -> Self {
         Self {
             authority,
             ends,
@@ -45,16 +56,19 @@ impl Client {
             login: String::new(),
             grant: Grant::NOTHING,
             sessions: HashMap::new(),
+            known,
+            present: None,
         }
     }
 
-    /// Lets the client in with what it was given, or says no.
-    async fn admit(&mut self, login: &str, grant: Option<Grant>) -> Auth {
+    /// Lets the client in with what its keys gave it, or says no.
+    async fn admit(&mut self, login: &str, keys: Keys, grant: Option<Grant>) -> Auth {
         let Some(grant) = grant else {
             return self.entrance.refuse().await;
         };
         login.clone_into(&mut self.login);
         self.grant = grant;
+        self.known.send_replace(keys);
         Auth::Accept
     }
 
@@ -139,8 +153,9 @@ impl Handler for Client {
     }
 
     async fn auth_publickey(&mut self, login: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let keys = vec![key.public_key.key_data().clone()];
         let grant = self.entrance.key(login, key).await;
-        Ok(self.admit(login, grant).await)
+        Ok(self.admit(login, keys, grant).await)
     }
 
     async fn auth_openssh_certificate(
@@ -149,11 +164,12 @@ impl Handler for Client {
         certificate: &Certificate,
     ) -> Result<Auth, Self::Error> {
         let grant = self.entrance.certificate(login, certificate);
-        Ok(self.admit(login, grant).await)
+        Ok(self.admit(login, keys_of(certificate), grant).await)
     }
 
     async fn auth_succeeded(&mut self, _connection: &mut Connection) -> Result<(), Self::Error> {
         self.entrance.succeed();
+        self.present = Some(self.authority.presence.enter());
         Ok(())
     }
 

@@ -19,7 +19,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -36,6 +36,8 @@ const HARD: usize = 16 << 20;
 pub(super) struct Gate {
     queued: AtomicUsize,
     starved: AtomicUsize,
+    /// The connection is to end, whatever is queued.
+    cut: AtomicBool,
     reader: Mutex<Option<Waker>>,
 }
 
@@ -65,6 +67,19 @@ impl Gate {
         self.starved.fetch_add(1, Ordering::Relaxed);
         self.wake();
         Starved(Arc::clone(self))
+    }
+
+    /// From now on reading and writing fail.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.cut.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 
     fn is_open(&self) -> bool {
@@ -126,6 +141,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {
     ) -> Poll<io::Result<()>> {
         // Before the look: what changes after it wakes us.
         self.gate.sleep(context);
+        self.gate.check()?;
         if !self.gate.is_open() {
             return Poll::Pending;
         }
@@ -140,6 +156,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.gate.check()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -156,6 +173,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
 mod tests {
     use super::*;
     use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn one_that_was_cut_neither_reads_nor_writes_even_while_it_is_closed() {
+        use tokio::io::AsyncWriteExt;
+        let gate = Arc::new(Gate::default());
+        let mut stream = Gated::new(tokio::io::empty(), Arc::clone(&gate));
+        let _chunk = gate.chunk(vec![0; HIGH].into());
+        gate.cut();
+        let aborted = io::ErrorKind::ConnectionAborted;
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), aborted);
+        assert_eq!(stream.write_u8(1).await.unwrap_err().kind(), aborted);
+    }
 
     #[test]
     fn reading_stops_when_much_is_queued_and_goes_on_when_it_is_used() {

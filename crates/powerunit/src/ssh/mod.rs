@@ -4,7 +4,7 @@
 //!   PID 1 ──fd 0: listening socket──► server ──► one task per connection: client (russh's handler)
 //!     ▲ │                               │           ├── auth      who gets in, and what with
 //!     │ └──fd 1: Config ──► settings ───┘           ├── forward   ports, UNIX sockets, the key agent
-//!     └──────── Ready, Failed                       └── session   one per channel
+//!     └──────── Ready, Failed, Usage                └── session   one per channel
 //!                                                          ├── process, pty   the program
 //!                                                          └── pump           its bytes
 //! ```
@@ -12,7 +12,8 @@
 //! Always holds:
 //!
 //! - The key decides who gets in, never the name; a name only chooses the user.
-//! - A newer configuration holds for connections and logins that begin later; open sessions go on.
+//! - A newer configuration holds for connections and logins that begin later; open sessions go on, but for
+//!   those of keys that it bars.
 //! - Memory is bounded however slow a client or a program is: see [`gate`] and [`pump`].
 //! - A session's program gets SIGHUP when its channel or connection goes before it has ended; what it put in the
 //!   background gets it only from a terminal that closes.
@@ -26,6 +27,7 @@ mod gate;
 mod lobby;
 mod outcome;
 mod permissions;
+mod presence;
 mod process;
 mod pty;
 mod pump;
@@ -45,7 +47,8 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use wire::guest::{Decoder, Encoder, GuestFrame, HostFrame};
+use tokio::time::{Instant, sleep_until};
+use wire::guest::{Config, Decoder, Encoder, GuestFrame, HostFrame};
 
 use crate::accounts;
 use auth::{Authority, Image};
@@ -117,14 +120,25 @@ fn take_descriptors() -> io::Result<(TcpListener, UnixStream)> {
 }
 
 /// Serves until PID 1 closes its end.
-async fn serve(listener: TcpListener, parent: UnixStream, mut image: Option<Image>) -> io::Result<()> {
+async fn serve(listener: TcpListener, parent: UnixStream, image: Option<Image>) -> io::Result<()> {
     let mut listener = Some(tokio::net::TcpListener::from_std(listener)?);
     let mut parent = tokio::net::UnixStream::from_std(parent)?;
     let mut decoder = Decoder::<HostFrame>::default();
-    let (current, _) = watch::channel(None::<Arc<Settings>>);
+    let (current, settings) = watch::channel(None::<Arc<Settings>>);
+    let authority = Authority::new(settings, image);
+    let mut usage_due = None;
     let mut buffer = vec![0; 4096];
     loop {
-        let count = parent.read(&mut buffer).await?;
+        let count = tokio::select! {
+            count = parent.read(&mut buffer) => count?,
+            () = at(usage_due) => {
+                if let Some(usage) = authority.presence.usage() {
+                    say(&mut parent, &GuestFrame::Usage(usage)).await?;
+                }
+                usage_due = next_usage(&authority);
+                continue;
+            }
+        };
         if count == 0 {
             return Ok(());
         }
@@ -133,28 +147,53 @@ async fn serve(listener: TcpListener, parent: UnixStream, mut image: Option<Imag
             let Ok(HostFrame::Config(config)) = frame else {
                 continue;
             };
-            let answer = match Settings::new(*config) {
-                Ok(settings) => {
-                    let ready = settings.ready();
-                    current.send_replace(Some(Arc::new(settings)));
-                    if let Some(listener) = listener.take() {
-                        let authority = Authority::new(current.subscribe(), image.take());
-                        tokio::spawn(server::accept(listener, authority, Limits::ORDINARY));
-                    }
-                    GuestFrame::Ready(ready)
+            let answer = take(*config, &current);
+            if matches!(answer, GuestFrame::Ready(_)) {
+                if let Some(listener) = listener.take() {
+                    tokio::spawn(server::accept(listener, authority.clone(), Limits::ORDINARY));
                 }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                    let message = format!("{error}{}", cause.unwrap_or_default());
-                    GuestFrame::Failed {
-                        code: "host_key_invalid".to_owned(),
-                        message,
-                    }
-                }
-            };
-            if let Ok(bytes) = Encoder.encode(&answer) {
-                parent.write_all(&bytes).await?;
+                usage_due = next_usage(&authority).map(|_| Instant::now());
+            }
+            say(&mut parent, &answer).await?;
+        }
+    }
+}
+
+/// Puts a configuration into force, if it can be, and gives what PID 1 is told.
+fn take(config: Config, current: &watch::Sender<Option<Arc<Settings>>>) -> GuestFrame {
+    match Settings::new(config) {
+        Ok(settings) => {
+            let ready = settings.ready();
+            current.send_replace(Some(Arc::new(settings)));
+            GuestFrame::Ready(ready)
+        }
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let message = format!("{error}{}", cause.unwrap_or_default());
+            GuestFrame::Failed {
+                code: "host_key_invalid".to_owned(),
+                message,
             }
         }
+    }
+}
+
+async fn say(parent: &mut tokio::net::UnixStream, frame: &GuestFrame) -> io::Result<()> {
+    match Encoder.encode(frame) {
+        Ok(bytes) => parent.write_all(&bytes).await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// When the host is told next how the machine is used; `None` if it does not want to know.
+fn next_usage(authority: &Authority) -> Option<Instant> {
+    let every = authority.settings()?.usage_every?;
+    Instant::now().checked_add(every)
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,15 +1,17 @@
 //! Accepts connections: not too many, and none that never says who it is (see [`super::lobby`]).
 
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use russh::server::run_stream;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::auth::{Authority, Entrance};
+use super::auth::{Authority, Entrance, Keys};
 use super::client::Client;
 use super::environment::Ends;
 use super::gate::{Gate, Gated};
@@ -79,11 +81,22 @@ async fn serve(
         server: stream.local_addr()?,
     };
     let gate = Arc::new(Gate::default());
+    // The same socket once more, to end it from here.
+    let socket = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
+    let (known, keys) = watch::channel(Keys::default());
     let stream = Gated::new(place.meter(stream), Arc::clone(&gate));
     let entrance = Entrance::new(authority.clone(), ends.client.ip().to_canonical(), place);
     let protocol = settings.protocol(entrance.delay(), keepalive);
-    let client = Client::new(authority, ends, gate, entrance);
-    run_stream(Arc::new(protocol), stream, client).await?.await
+    let client = Client::new(authority.clone(), ends, Arc::clone(&gate), entrance, known);
+    let mut connection = run_stream(Arc::new(protocol), stream, client).await?;
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = authority.until_barred(keys) => {}
+    }
+    // What waits to be read may stand still, and so may what waits to be written.
+    gate.cut();
+    let _ = socket.shutdown(Shutdown::Both);
+    connection.await
 }
 
 #[cfg(test)]
@@ -100,7 +113,6 @@ mod tests {
     use russh::keys::ssh_key::LineEnding;
     use russh::keys::ssh_key::private::Ed25519Keypair;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::watch;
     use tokio::time::timeout;
     use wire::guest::{Config, Disk, Disks, HostKey, ImageDefaults, Ssh};
 
@@ -131,6 +143,7 @@ mod tests {
                 authorized_keys,
                 user_cas: vec![],
                 image_keys: false,
+                barred: Vec::new(),
             },
             image: ImageDefaults::default(),
             disks: Disks {
@@ -140,6 +153,7 @@ mod tests {
                 modules: None,
             },
             service: None,
+            usage_every: None,
         };
         Settings::new(config).unwrap()
     }

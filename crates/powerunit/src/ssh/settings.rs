@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use russh::keys::ssh_key::Fingerprint;
 use russh::keys::ssh_key::public::KeyData;
-use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey, ssh_key};
+use russh::keys::{Algorithm, Certificate, HashAlg, PrivateKey, PublicKey, ssh_key};
 use russh::{MethodKind, MethodSet, Preferred, server};
 use wire::guest::{Config, ImageDefaults, Ready};
 
@@ -25,6 +26,9 @@ pub(super) struct Settings {
     host_keys: Vec<String>,
     authorized: Vec<KeyData>,
     authorities: Vec<KeyData>,
+    barred: Vec<Fingerprint>,
+    /// How often the host wants to hear how the machine is used.
+    pub(super) usage_every: Option<Duration>,
     /// Whether `authorized_keys` files of the image count too.
     pub(super) image_keys: bool,
     pub(super) image: ImageDefaults,
@@ -43,6 +47,8 @@ impl Settings {
             host_keys: vec![line],
             authorized: keys("authorised key", &config.ssh.authorized_keys),
             authorities: keys("certificate authority", &config.ssh.user_cas),
+            barred: fingerprints(&config.ssh.barred),
+            usage_every: config.usage_every,
             image_keys: config.ssh.image_keys,
             image: config.image,
             host_key,
@@ -63,6 +69,11 @@ impl Settings {
     /// Whether this key opens the VM by the configuration.
     pub(super) fn authorizes(&self, key: &KeyData) -> bool {
         self.authorized.contains(key)
+    }
+
+    /// Whether this key opens nothing, whatever else says that it does.
+    pub(super) fn bars(&self, key: &KeyData) -> bool {
+        !self.barred.is_empty() && self.barred.contains(&key.fingerprint(HashAlg::Sha256))
     }
 
     /// Whether certificates may open it.
@@ -117,6 +128,18 @@ fn keys(what: &str, lines: &[String]) -> Vec<KeyData> {
         }
     }
     keys
+}
+
+/// Those that can be read; the others are told on the console.
+fn fingerprints(texts: &[String]) -> Vec<Fingerprint> {
+    let read = texts.iter().filter_map(|text| {
+        let fingerprint = text.parse();
+        if fingerprint.is_err() {
+            super::complain(&format!("{text:?} is no fingerprint, so it bars no key"));
+        }
+        fingerprint.ok()
+    });
+    read.collect()
 }
 
 /// Everything but RSA with SHA-1.

@@ -243,6 +243,7 @@ fn config(image: &Image, key: &KeyPair, host_key: &KeyPair) -> Config {
             authorized_keys: vec![key.public()],
             user_cas: Vec::new(),
             image_keys: false,
+            barred: Vec::new(),
         },
         image: ImageDefaults {
             user: image.user.into(),
@@ -257,6 +258,7 @@ fn config(image: &Image, key: &KeyPair, host_key: &KeyPair) -> Config {
             modules: Some(Disk::Serial("pw-modules".into())),
         },
         service: None,
+        usage_every: None,
     }
 }
 

@@ -6,11 +6,15 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use wire::guest::*;
 
 use crate::support::available;
 use crate::support::ssh::{Client, KeyPair};
+
+/// Longer than the server ever needs to say something.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server of its own for each test.
 pub(crate) struct Server {
@@ -20,6 +24,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) child: Child,
     parent: UnixStream,
+    decoder: Decoder<GuestFrame>,
 }
 
 impl Server {
@@ -46,6 +51,7 @@ impl Server {
             port,
             child,
             parent,
+            decoder: Decoder::default(),
         };
         let keys = vec![server.key.public()];
         assert!(matches!(
@@ -65,16 +71,21 @@ impl Server {
 
     /// With its host key and nobody's key, changed.
     pub(crate) fn configure_ssh(&mut self, revision: u64, change: impl FnOnce(&mut Ssh)) -> GuestFrame {
-        let mut ssh = Ssh {
+        self.configure_all(revision, |config| change(&mut config.ssh))
+    }
+
+    /// The same, with more to change.
+    pub(crate) fn configure_all(&mut self, revision: u64, change: impl FnOnce(&mut Config)) -> GuestFrame {
+        let ssh = Ssh {
             port: self.port,
             host_key: HostKey::from_pem(self.host_key.private()),
             authorized_keys: Vec::new(),
             user_cas: Vec::new(),
             image_keys: false,
+            barred: Vec::new(),
         };
-        change(&mut ssh);
         let disk = Disk::Serial("none".into());
-        let config = Config {
+        let mut config = Config {
             revision,
             hostname: "here".into(),
             network: None,
@@ -91,19 +102,43 @@ impl Server {
                 modules: None,
             },
             service: None,
+            usage_every: None,
         };
+        change(&mut config);
         self.parent
             .write_all(&Encoder.encode(&HostFrame::Config(Box::new(config))).unwrap())
             .unwrap();
-        let mut decoder = Decoder::<GuestFrame>::default();
+        loop {
+            let frame = self.hear();
+            if !matches!(frame, GuestFrame::Usage(_)) {
+                return frame;
+            }
+        }
+    }
+
+    /// What the server says of its usage, until this holds of it.
+    pub(crate) fn usage(&mut self, holds: impl Fn(&Usage) -> bool) -> Usage {
+        self.parent.set_read_timeout(Some(PATIENCE)).unwrap();
+        let start = Instant::now();
+        loop {
+            assert!(start.elapsed() < PATIENCE, "it never is so");
+            if let GuestFrame::Usage(usage) = self.hear()
+                && holds(&usage)
+            {
+                return usage;
+            }
+        }
+    }
+
+    fn hear(&mut self) -> GuestFrame {
         let mut buffer = [0; 4096];
         loop {
-            let count = self.parent.read(&mut buffer).unwrap();
-            assert!(count > 0, "the server ended");
-            decoder.push(&buffer[..count]);
-            if let Some(frame) = decoder.next_frame() {
+            if let Some(frame) = self.decoder.next_frame() {
                 return frame.unwrap();
             }
+            let count = self.parent.read(&mut buffer).unwrap();
+            assert!(count > 0, "the server ended");
+            self.decoder.push(&buffer[..count]);
         }
     }
 

@@ -10,7 +10,7 @@ use model::{MacAddr, RestartPolicy, ServiceSeen};
 use crate::stream::{Input, Lane, Open, Output};
 
 /// The version of the protocol that this code speaks, and the oldest it still speaks.
-pub const PROTOCOL: (u32, u32) = (1, 2);
+pub const PROTOCOL: (u32, u32) = (1, 3);
 
 /// Where a guest listens for its host, on a machine whose channel is a virtio socket device (vsock(7)). Below 1024, so
 /// only root may.
@@ -164,6 +164,20 @@ pub enum GuestFrame {
         /// What.
         output: Output,
     },
+    /// How the machine is used, as often as the configuration asks. Version 3.
+    Usage(Usage),
+}
+
+/// How a machine is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// SSH connections whose client is known.
+    pub sessions: u32,
+    /// How many such connections there have been since the SSH server started, open ones included. So one between two
+    /// frames is seen too.
+    pub logins: u64,
+    /// Time that its processors were busy since the boot, all together; whole milliseconds.
+    pub busy: Duration,
 }
 
 /// A run of bytes that the service printed. The guest keeps the last [`LOG_KEPT`] bytes that the host does not hold
@@ -236,6 +250,8 @@ pub struct Config {
     pub disks: Disks,
     /// What runs besides logins; `None` is a machine to log into.
     pub service: Option<Service>,
+    /// How often the guest says how it is used; whole seconds. `None`: never. Version 3.
+    pub usage_every: Option<Duration>,
 }
 
 /// The image's command. It runs as the image's user, in its directory and with its environment.
@@ -277,6 +293,8 @@ pub struct Ssh {
     pub user_cas: Vec<String>,
     /// Whether `authorized_keys` files of the image itself count.
     pub image_keys: bool,
+    /// Fingerprints (`SHA256:…`) of keys that open nothing and whose open connections end. Version 3.
+    pub barred: Vec<String>,
 }
 
 impl Ssh {

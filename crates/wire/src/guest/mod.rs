@@ -39,6 +39,6 @@ mod raw;
 pub use codec::{Decoder, Encoder, MAX_PAYLOAD, TooLong};
 pub use frames::{
     Config, Disk, DiskError, Disks, Frame, FrameError, GuestFrame, GuestHello, HostFrame, HostHello, HostKey,
-    ImageDefaults, LOG_KEPT, LogPart, Network, PROTOCOL, PowerOffKind, Ready, Seed, Service, Ssh, VSOCK_PORT,
-    agree,
+    ImageDefaults, LOG_KEPT, LogPart, Network, PROTOCOL, PowerOffKind, Ready, Seed, Service, Ssh, Usage,
+    VSOCK_PORT, agree,
 };

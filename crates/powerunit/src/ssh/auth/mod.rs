@@ -13,6 +13,7 @@
 //! - Only a verified signature makes a [`Grant`]. That a key was offered and not refused gives nothing: the library
 //!   does not tell the bare key of a certificate from a key, so with an authority set every strong one may try.
 //! - Each question is answered with the newest configuration, so a key that was taken away opens nothing any more.
+//! - A barred key opens nothing, whatever else names it, and what it has opened ends.
 //! - A good key is never delayed, whatever others do; see [`delay`].
 
 mod authorized_keys;
@@ -33,6 +34,7 @@ use russh::keys::{Algorithm, Certificate};
 use tokio::sync::watch;
 
 use super::accounts::{Account, Database};
+use super::presence::Presence;
 use super::settings::Settings;
 use certificate::Bearer;
 use delay::{Attempts, Failures};
@@ -47,7 +49,11 @@ pub(super) struct Authority {
     current: watch::Receiver<Option<Arc<Settings>>>,
     image: Option<Arc<Image>>,
     failures: Arc<Mutex<Failures>>,
+    pub(super) presence: Arc<Presence>,
 }
+
+/// The keys that a known client came in by: its own, and the authority's behind a certificate.
+pub(super) type Keys = Vec<KeyData>;
 
 /// Who somebody says to be, and from where.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +69,26 @@ impl Authority {
             current,
             image: image.map(Arc::new),
             failures: Arc::default(),
+            presence: Arc::default(),
+        }
+    }
+
+    /// Ends when a key that a client came in by is barred; never for one that is not known.
+    pub(super) async fn until_barred(&self, mut known: watch::Receiver<Keys>) {
+        let mut current = self.current.clone();
+        loop {
+            let settings = current.borrow_and_update().clone();
+            let is_barred = |settings: Arc<Settings>| known.borrow().iter().any(|key| settings.bars(key));
+            if settings.is_some_and(is_barred) {
+                return;
+            }
+            let gone = tokio::select! {
+                changed = current.changed() => changed.is_err(),
+                changed = known.changed() => changed.is_err(),
+            };
+            if gone {
+                return std::future::pending().await;
+            }
         }
     }
 
@@ -88,6 +114,9 @@ impl Authority {
     /// What a key that has signed gives.
     async fn by_key(&self, claim: Claim<'_>, key: &KeyData) -> Option<Grant> {
         let settings = self.settings()?;
+        if settings.bars(key) {
+            return None;
+        }
         if settings.authorizes(key) {
             return Some(Grant::EVERYTHING);
         }
@@ -99,6 +128,9 @@ impl Authority {
     /// What a certificate whose key has signed gives.
     fn by_certificate(&self, claim: Claim<'_>, certificate: &Certificate) -> Option<Grant> {
         let settings = self.settings()?;
+        if keys_of(certificate).iter().any(|key| settings.bars(key)) {
+            return None;
+        }
         let account = account(claim.login, &settings);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let bearer = Bearer {
@@ -120,6 +152,14 @@ impl Authority {
             }
         }
     }
+}
+
+/// The keys behind a certificate.
+pub(super) fn keys_of(certificate: &Certificate) -> Keys {
+    vec![
+        certificate.public_key().clone(),
+        certificate.signature_key().clone(),
+    ]
 }
 
 fn account(login: &str, settings: &Settings) -> Account {

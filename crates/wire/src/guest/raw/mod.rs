@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::frames::{
     Config, Disk, Disks, Frame, FrameError, GuestFrame, GuestHello, HostFrame, HostHello, HostKey,
-    ImageDefaults, LogPart, Network, PowerOffKind, Ready, Seed, Service, Ssh,
+    ImageDefaults, LogPart, Network, PowerOffKind, Ready, Seed, Service, Ssh, Usage,
 };
 
 #[expect(
@@ -114,6 +114,11 @@ impl Frame for GuestFrame {
             }),
             Self::Service(seen) => M::Service(seen.into()),
             Self::Output { stream, output } => M::Stream(stream::raw_output(stream, output)),
+            Self::Usage(usage) => M::Usage(pb::Usage {
+                sessions: usage.sessions,
+                logins: usage.logins,
+                busy_ms: u64::try_from(usage.busy.as_millis()).unwrap_or(u64::MAX),
+            }),
         };
         pb::GuestFrame {
             message: Some(message),
@@ -163,6 +168,11 @@ impl Frame for GuestFrame {
             }),
             M::Service(status) => Self::Service(status.try_into()?),
             M::Stream(stream) => return stream::output(stream),
+            M::Usage(usage) => Self::Usage(Usage {
+                sessions: usage.sessions,
+                logins: usage.logins,
+                busy: Duration::from_millis(usage.busy_ms),
+            }),
         }))
     }
 }
@@ -206,6 +216,7 @@ impl From<Config> for pb::Config {
                 authorized_keys: config.ssh.authorized_keys,
                 user_cas: config.ssh.user_cas,
                 image_keys: config.ssh.image_keys,
+                barred: config.ssh.barred,
             }),
             image: Some(pb::ImageDefaults {
                 user: config.image.user,
@@ -225,6 +236,10 @@ impl From<Config> for pb::Config {
                     .unwrap_or_default(),
             }),
             service: config.service.map(pb::Service::from),
+            usage_every_s: config
+                .usage_every
+                .map(|every| u32::try_from(every.as_secs()).unwrap_or(u32::MAX))
+                .unwrap_or_default(),
         }
     }
 }
@@ -246,6 +261,7 @@ impl TryFrom<pb::Config> for Config {
                 authorized_keys: ssh.authorized_keys,
                 user_cas: ssh.user_cas,
                 image_keys: ssh.image_keys,
+                barred: ssh.barred,
             },
             image: ImageDefaults {
                 user: image.user,
@@ -267,6 +283,10 @@ impl TryFrom<pb::Config> for Config {
                 },
             },
             service: config.service.map(Service::try_from).transpose()?,
+            usage_every: match config.usage_every_s {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds.into())),
+            },
         })
     }
 }
