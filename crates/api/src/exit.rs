@@ -52,6 +52,7 @@ impl ExitCode {
             | ReasonCode::VmmFailed
             | ReasonCode::VmmDied
             | ReasonCode::GuestFailed
+            | ReasonCode::GuestOutdated
             | ReasonCode::StateDamaged
             | ReasonCode::PlacementRemoved
             | ReasonCode::Unrecognised => Self::Error,
