@@ -14,7 +14,7 @@ use crate::{Access, Answer, Content, Endpoint, Shape, Vm};
 pub struct RebuildVm {
     /// Another image; its own, as that is now, where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, example = "docker.io/library/debian:12")]
+    #[schema(min_length = 1, example = "docker.io/library/debian:12")]
     pub image: Option<String>,
 }
 
@@ -24,15 +24,15 @@ pub struct RebuildVm {
 pub struct ResizeVm {
     /// Virtual processors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1, maximum = 64)]
+    #[schema(minimum = 1, maximum = 64)]
     pub cpus: Option<u32>,
     /// Memory in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 67_108_864, example = 1_073_741_824)]
+    #[schema(minimum = 67_108_864, example = 1_073_741_824)]
     pub memory_bytes: Option<u64>,
     /// Size of the writable disk in bytes. It only grows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 67_108_864, example = 4_294_967_296_u64)]
+    #[schema(minimum = 67_108_864, example = 4_294_967_296_u64)]
     pub disk_bytes: Option<u64>,
     /// Whether to boot it again, so that it has its size at once. Without it, processors and memory can only be changed
     /// while it is `STOPPED`.
@@ -100,6 +100,7 @@ pub const RESIZE: Endpoint = Endpoint {
     request: Some(Content::Json(Shape::of::<ResizeVm>())),
     answers: ANSWERS,
     problems: &[
+        ProblemCode::QuotaExceeded,
         ProblemCode::NotFound,
         ProblemCode::Forbidden,
         ProblemCode::WrongStatus,

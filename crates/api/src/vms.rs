@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::Method;
-use model::{ProblemCode, Scope, Status, VmId};
+use model::{PrincipalId, ProblemCode, Scope, Status, VmId};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::endpoint::{Query, QueryKind};
+use crate::key_line::KeyLine;
 use crate::lists::{CURSOR, LIMIT};
 use crate::{Access, Answer, Content, CreateService, Endpoint, RegistryAuth, Service, Shape};
 
@@ -25,6 +26,10 @@ pub struct CreateVm {
         pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
     )]
     pub name: String,
+    /// Who owns it: the id or name of oneself or of a team that one is in, for admins of anybody; oneself where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ops", min_length = 1)]
+    pub owner: Option<String>,
     /// Its image: `NAME[:TAG]`, `REGISTRY/NAME[:TAG]`, `NAME@sha256:…`, or `oci:DIRECTORY[:TAG]` on the host.
     #[schema(
         example = "docker.io/library/debian:12",
@@ -34,7 +39,6 @@ pub struct CreateVm {
     /// What its image is pulled with, where not everybody may. It is never shown again, and kept until the VM is gone or
     /// is rebuilt from another repository. The image serves nobody who could not pull it as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub registry_auth: Option<RegistryAuth>,
     /// Virtual processors; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,18 +54,17 @@ pub struct CreateVm {
     pub disk_bytes: Option<u64>,
     /// Who may sign in besides those who may use the VM: OpenSSH public keys, one line each, for this VM alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
+    #[schema(value_type = Vec<KeyLine>, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
     pub keys: Vec<String>,
     /// Whether the keys of its owner's account open it, or of those in the team; true where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub user_keys: Option<bool>,
     /// Whether it may be made although no key opens it. Otherwise that is refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_ssh_keys: bool,
     /// Certificate authorities whose user certificates open it too: OpenSSH public keys, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 16)]
+    #[schema(value_type = Vec<KeyLine>, max_items = 16)]
     pub user_cas: Vec<String>,
     /// Whether `authorized_keys` files that came with the image count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -71,19 +74,19 @@ pub struct CreateVm {
     pub console: bool,
     /// Seconds to live; then it is stopped, and after its grace removed. For ever where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    #[schema(minimum = 1, maximum = 316_224_000)]
     pub ttl_seconds: Option<u64>,
     /// Seconds that it is kept after its time to live, from when it is off; 72 hours where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    #[schema(minimum = 1, maximum = 316_224_000)]
     pub grace_seconds: Option<u64>,
     /// Seconds without a session and without work until it is stopped. Never where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    #[schema(minimum = 1, maximum = 316_224_000)]
     pub idle_after_seconds: Option<u64>,
     /// Seconds that it outlives the last sign of its client (`lease`); then it is removed. Never where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1, maximum = 316_224_000)]
+    #[schema(minimum = 1, maximum = 316_224_000)]
     pub lease_seconds: Option<u64>,
     /// What it runs besides its logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +109,7 @@ pub struct ChangeVm {
         deserialize_with = "not_null",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
+    #[schema(value_type = Vec<KeyLine>, nullable = false, max_items = 64, example = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"]))]
     pub keys: Option<Vec<String>>,
     /// Labels to set, and by null those to remove. Those that are left out stay.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -119,7 +122,7 @@ pub struct ChangeVm {
         deserialize_with = "not_null",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(nullable = false, max_items = 16)]
+    #[schema(value_type = Vec<KeyLine>, nullable = false, max_items = 16)]
     pub user_cas: Option<Vec<String>>,
     /// Whether `authorized_keys` files that came with the image count, from the next login on.
     #[serde(
@@ -214,7 +217,9 @@ pub struct VmQuery {
 pub const VM_SORTS: &[&str] = &["created_at", "-created_at", "name", "-name"];
 
 /// In a merge patch null takes a value away, which is another wish than leaving it as it is.
-pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
@@ -227,6 +232,19 @@ pub struct Vm {
     /// Its name.
     #[schema(example = "web")]
     pub name: String,
+    /// Who owns it: the name of a user or team.
+    #[serde(default)]
+    #[schema(required, example = "ann")]
+    pub owner: String,
+    /// The owner's id.
+    #[serde(default)]
+    #[schema(required, value_type = Option<String>, example = "user_00000000000000000000000000")]
+    pub owner_id: Option<PrincipalId>,
+    /// What the caller may do with it: `use`, `manage` or `own`, each with all before it; null where it was just given
+    /// away. More may come.
+    #[serde(default)]
+    #[schema(required, example = "own")]
+    pub access: Option<String>,
     /// Where it stands.
     pub status: VmStatus,
     /// Why it is not as asked.
@@ -413,6 +431,7 @@ pub const CREATE: Endpoint = Endpoint {
     }],
     problems: &[
         ProblemCode::NameTaken,
+        ProblemCode::QuotaExceeded,
         ProblemCode::NoCapacity,
         ProblemCode::NoHost,
     ],
@@ -550,7 +569,11 @@ pub const START: Endpoint = Endpoint {
         description: "It is asked for, or was running already",
         content: VM,
     }],
-    problems: &[ProblemCode::NotFound, ProblemCode::WrongStatus],
+    problems: &[
+        ProblemCode::QuotaExceeded,
+        ProblemCode::NotFound,
+        ProblemCode::WrongStatus,
+    ],
 };
 
 /// Stops a VM.

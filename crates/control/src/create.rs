@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Asked, Capacity, HostId, InstallationId, PrincipalId, PrincipalName, Problem, ProblemCode, VmBody, VmId,
-    VmName,
+    Asked, Capacity, HostId, InstallationId, PrincipalId, Problem, ProblemCode, VmBody, VmId, VmName,
 };
 use store::{NewVm, Read};
 
@@ -13,7 +12,11 @@ use crate::clock::draw;
 use crate::keys::accepted_keys;
 use crate::place::capacity_of;
 use crate::quota::{counted, has_quota};
-use crate::{Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Operation, Request, VmView, place};
+use crate::vm::right_of;
+use crate::{
+    Caller, Control, CreateVm, Error, EventKind, HostSnapshot, Operation, PrincipalSelector, Request, VmView,
+    place,
+};
 use crate::{life, secret};
 
 impl Control {
@@ -73,7 +76,8 @@ impl Control {
         let created = EventKind::Created {
             name: asked.body.name.clone(),
         };
-        let vm = announce_new(&mut change, id, &created).await?;
+        let mut vm = announce_new(&mut change, id, &created).await?;
+        vm.access = right_of(&mut change, caller, &vm).await?;
         self.commit(change).await?;
         tracing::info!(
             vm.id = %id, vm.name = %vm.asked.body.name, host.id = %host, user.id = %caller.user, token.id = %caller.token,
@@ -88,12 +92,16 @@ impl Control {
 async fn owner_for(
     read: &mut Read,
     caller: &Caller,
-    named: Option<PrincipalName>,
+    named: Option<PrincipalSelector>,
 ) -> Result<PrincipalId, Error> {
     let Some(name) = named else {
         return Ok(caller.user.into());
     };
-    let found = read.principal_fetch_by_name(&name).await?.map(|owner| owner.id());
+    let found = match &name {
+        PrincipalSelector::Id(id) => read.principal_fetch(*id).await?,
+        PrincipalSelector::Name(name) => read.principal_fetch_by_name(name).await?,
+    };
+    let found = found.map(|owner| owner.id());
     let may_own = match found {
         _ if caller.is_admin() => true,
         Some(PrincipalId::User(user)) => user == caller.user,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::{HostId, ImageRef, PrincipalId, Problem, ProblemCode, Status};
+use model::{HostId, ImageRef, PrincipalId, Problem, ProblemCode, Right, Status};
 use serde::Serialize;
-use store::{Read, VmFilter, VmOrder, VmPage, VmPlace, VmsOf};
+use store::{Read, Vm, VmFilter, VmOrder, VmPage, VmPlace, VmsOf};
 
 use crate::page::Paging;
 use crate::{Caller, Control, Error, HostSelector, Operation, Page, PageRequest, PrincipalSelector, VmView};
@@ -63,7 +63,8 @@ impl Control {
             behind,
             limit: paging.rows(),
         };
-        let rows = read.vm_page(&page).await?;
+        let mut rows = read.vm_page(&page).await?;
+        access_look_up(&mut read, caller, &mut rows).await?;
         drop(read);
         let mut page = paging
             .page(rows, |vm| VmPlace::of(vm, order))?
@@ -83,6 +84,20 @@ async fn seen_by(read: &mut Read, caller: &Caller) -> Result<VmsOf, Error> {
     let teams = read.member_list_of_user(caller.user).await?;
     principals.extend(teams.into_iter().map(|member| PrincipalId::from(member.team)));
     Ok(VmsOf::SeenBy(principals))
+}
+
+/// Looks up what the caller may do with each VM of a page.
+async fn access_look_up(read: &mut Read, caller: &Caller, vms: &mut [Vm]) -> Result<(), Error> {
+    if caller.is_admin() {
+        vms.iter_mut().for_each(|vm| vm.access = Some(Right::Own));
+        return Ok(());
+    }
+    let ids: Vec<_> = vms.iter().map(|vm| vm.asked.id).collect();
+    let rights = read.right_list(&ids, caller.user).await?;
+    for vm in vms {
+        vm.access = rights.get(&vm.asked.id).copied();
+    }
+    Ok(())
 }
 
 /// What the memory is asked for; `None` where a filter names what is not there, so that nothing fits.

@@ -41,7 +41,7 @@ pub struct CreateVm {
     /// Writable disk; `None` is [`DEFAULT_DISK`].
     pub disk: Option<ByteSize>,
     /// Who owns it; `None` is who asks.
-    pub owner: Option<PrincipalName>,
+    pub owner: Option<PrincipalSelector>,
     /// Who may sign in, besides its people.
     pub keys: Vec<PublicKey>,
     /// Whether the keys of its owner's account open it.

@@ -11,9 +11,10 @@ use crate::ask::wrong_status;
 use crate::change::Change;
 use crate::create::name_is_free;
 use crate::disable::gated;
+use crate::keys::{accepted_keys, keys_accept};
 use crate::principal::principal_find;
 use crate::quota::{counted, has_quota};
-use crate::vm::vm_find;
+use crate::vm::{right_of, vm_find};
 use crate::{Caller, Control, Error, Operation, PrincipalSelector, VmSelector, VmView};
 
 impl Control {
@@ -39,7 +40,8 @@ impl Control {
             return Ok(self.view(before));
         }
         give(&mut change, &before, to).await?;
-        let now = change.vm_fetch(before.asked.id).await?.unwrap_or(before);
+        let mut now = change.vm_fetch(before.asked.id).await?.unwrap_or(before);
+        now.access = right_of(&mut change, caller, &now).await?;
         self.commit(change).await?;
         tracing::info!(
             vm.id = %now.asked.id, owner.id = %to, user.id = %caller.user, token.id = %caller.token,

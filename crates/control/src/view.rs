@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use model::{
     Asked, Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId, Power, PublicKey, Reason,
-    ReasonCode, Seen, ServiceSeen, Stage, Status, VmBody, VmId,
+    ReasonCode, Right, Seen, ServiceSeen, Stage, Status, VmBody, VmId,
 };
 use store::{Life, Owner, Refused, Vm};
 
@@ -32,6 +32,8 @@ pub struct VmView {
     pub host_name: HostName,
     /// Who owns it.
     pub owner: Owner,
+    /// What the one who asked may do with it; `None` where that is nothing any more.
+    pub access: Option<Right>,
     /// The keys of this VM alone; what it accepts also holds those of its people.
     pub own_keys: Vec<PublicKey>,
     /// Whether the keys of its owner's account open it.
@@ -56,6 +58,7 @@ impl VmView {
             seen: vm.seen.filter(|seen| seen.placement == placement),
             asked: vm.asked,
             owner: vm.owner,
+            access: vm.access,
             own_keys: vm.own_keys,
             account_keys: vm.account_keys,
             labels: vm.labels,

@@ -40,8 +40,9 @@ pub(crate) async fn vm_find(
 ) -> Result<Vm, Error> {
     caller.may_ask_for(operation)?;
     let mut visible = Vec::new();
-    for vm in candidates(read, caller, selector).await? {
+    for mut vm in candidates(read, caller, selector).await? {
         if let Some(right) = right_of(read, caller, &vm).await? {
+            vm.access = Some(right);
             visible.push((vm, right));
         }
     }

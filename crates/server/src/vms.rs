@@ -3,7 +3,7 @@
 use api::vms as endpoints;
 use axum::Json;
 use axum::extract::{Path, State};
-use control::{Control, LifeWish, VmView};
+use control::{Control, LifeWish, PrincipalSelector, VmView};
 use http::StatusCode;
 use http::header::LOCATION;
 use model::{
@@ -13,20 +13,19 @@ use model::{
 
 use crate::auth::Signed;
 use crate::body::{Body, Patch};
+use crate::if_match::{Answer, Shown, shown};
 use crate::query::Asked;
 use crate::refusal::Refusal;
 use crate::vm_query::wanted;
-
-type Vm = Result<Json<api::Vm>, Refusal>;
 
 pub(crate) async fn create(
     State(control): State<Control>,
     Signed(caller): Signed,
     Body(wish): Body<api::CreateVm>,
-) -> Result<(StatusCode, [(http::HeaderName, String); 1], Json<api::Vm>), Refusal> {
+) -> Result<(StatusCode, [(http::HeaderName, String); 1], Shown), Refusal> {
     let vm = control.vm_create(&caller, understood(wish)?).await?;
     let location = endpoints::GET.path_with(&[&vm.asked.id.to_string()]);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shape(vm))))
+    Ok((StatusCode::CREATED, [(LOCATION, location)], shown(vm)))
 }
 
 pub(crate) async fn list(
@@ -45,9 +44,9 @@ pub(crate) async fn get(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
-) -> Vm {
+) -> Answer {
     let vm = control.vm_get(&caller, &vm.parse()?).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn change(
@@ -55,37 +54,37 @@ pub(crate) async fn change(
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Patch(wish): Patch<api::ChangeVm>,
-) -> Vm {
+) -> Answer {
     let wish = change_vm::understood(wish)?;
     let vm = control.vm_change(&caller, &vm.parse()?, wish).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn delete(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
-) -> Result<(StatusCode, Json<api::Vm>), Refusal> {
+) -> Result<(StatusCode, Shown), Refusal> {
     let vm = control.vm_delete(&caller, &vm.parse()?).await?;
-    Ok((StatusCode::ACCEPTED, Json(shape(vm))))
+    Ok((StatusCode::ACCEPTED, shown(vm)))
 }
 
 pub(crate) async fn start(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
-) -> Vm {
+) -> Answer {
     let vm = control.vm_start(&caller, &vm.parse()?).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn stop(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
-) -> Vm {
+) -> Answer {
     let vm = control.vm_stop(&caller, &vm.parse()?).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 /// A request's words turned into values, each refused at its own place.
@@ -96,7 +95,7 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
         cpus: wish.cpus,
         memory: wish.memory_bytes.map(ByteSize::from_bytes),
         disk: wish.disk_bytes.map(ByteSize::from_bytes),
-        owner: None,
+        owner: wish.owner.as_deref().map(owner).transpose()?,
         keys: keys("/keys", &wish.keys)?,
         account_keys: wish.user_keys.unwrap_or(true),
         no_ssh_keys: wish.no_ssh_keys,
@@ -125,6 +124,11 @@ pub(crate) fn keys(pointer: &str, lines: &[String]) -> Result<Vec<PublicKey>, Pr
     lines.iter().enumerate().map(key).collect()
 }
 
+fn owner(text: &str) -> Result<PrincipalSelector, Problem> {
+    let selector = text.parse::<PrincipalSelector>();
+    selector.map_err(|problem| Problem::new(ProblemCode::InvalidValue, problem.detail).at("/owner"))
+}
+
 fn service_ask(wish: api::CreateService) -> Result<ServiceAsk, Problem> {
     let default = ServiceAsk::default();
     let restart = wish.restart.map(|word| at("/service/restart", word.parse()));
@@ -146,6 +150,9 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
     api::Vm {
         id: vm.asked.id,
         name: body.name.to_string(),
+        owner: vm.owner.name.to_string(),
+        owner_id: Some(vm.owner.id),
+        access: vm.access.map(|right| right.to_string()),
         status: vm.status.into(),
         image: body.image.to_string(),
         image_digest: vm.image_digest().map(|digest| digest.to_string()),

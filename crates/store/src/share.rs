@@ -1,9 +1,11 @@
 //! With whom VMs are shared, and what that and owning them lets somebody do.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use model::{PrincipalId, PrincipalName, Right, UserId, VmId};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::{Read, StoreError, Write, row};
 
@@ -48,6 +50,48 @@ impl Read {
             .map(|row| row::parsed(row, "access"))
             .collect::<Result<Vec<Right>, _>>()?;
         Ok(rights.into_iter().max())
+    }
+
+    /// The same of several VMs. Those that the user may do nothing with are left out.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn right_list(
+        &mut self,
+        vms: &[VmId],
+        user: UserId,
+    ) -> Result<BTreeMap<VmId, Right>, StoreError> {
+        if vms.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let user = user.to_string();
+        let mut query =
+            QueryBuilder::<Sqlite>::new("SELECT vms.id, 'own' AS access FROM vms WHERE vms.owner = ");
+        query.push_bind(&user);
+        among(query.push(" AND vms.id IN "), vms);
+        query.push(
+            " UNION ALL SELECT vms.id, CASE members.role WHEN 'owner' THEN 'own' ELSE 'manage' END FROM vms \
+             JOIN members ON members.team = vms.owner WHERE members.user_id = ",
+        );
+        query.push_bind(&user);
+        among(query.push(" AND vms.id IN "), vms);
+        query.push(" UNION ALL SELECT vm, access FROM shares WHERE (principal = ");
+        query.push_bind(&user);
+        query.push(" OR principal IN (SELECT team FROM members WHERE user_id = ");
+        query.push_bind(&user);
+        among(query.push(")) AND vm IN "), vms);
+        let rows = query
+            .build()
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read what somebody may do with some VMs"))?;
+        let mut rights = BTreeMap::new();
+        for row in &rows {
+            let (vm, right): (VmId, Right) = (row::parsed(row, "id")?, row::parsed(row, "access")?);
+            let most = rights.entry(vm).or_insert(right);
+            *most = right.max(*most);
+        }
+        Ok(rights)
     }
 
     /// With whom a VM is shared, by name.
@@ -150,6 +194,14 @@ impl Write {
             .map_err(StoreError::sql("end a share"))?;
         Ok(())
     }
+}
+
+fn among(query: &mut QueryBuilder<Sqlite>, vms: &[VmId]) {
+    let mut list = query.push("(").separated(", ");
+    for vm in vms {
+        list.push_bind(vm.to_string());
+    }
+    query.push(")");
 }
 
 fn share(row: &SqliteRow) -> Result<Share, StoreError> {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use model::{
-    Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, Seen, VmBody,
-    VmId, VmName,
+    Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, Right, Seen,
+    VmBody, VmId, VmName,
 };
 use sqlx::sqlite::SqliteRow;
 
-use crate::{Read, StoreError, Write, row};
+use crate::life::life;
+use crate::{Life, Read, StoreError, Write, row};
 
 /// A VM as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +19,17 @@ pub struct Vm {
     pub asked: Asked,
     /// Who owns it.
     pub owner: Owner,
+    /// What the one who asks for it may do with it, where that was looked up. No row holds it.
+    pub access: Option<Right>,
     /// The keys of this VM alone. Those it accepts, in what was asked, are these and the keys of its people.
     pub own_keys: Vec<PublicKey>,
     /// Whether the keys of its owner's account open it.
     pub account_keys: bool,
-    /// The host it is placed on.
     /// What its people call it besides its name.
     pub labels: BTreeMap<String, String>,
     /// How long it lives.
     pub life: Life,
+    /// The host it is placed on.
     pub host: HostId,
     /// When it was created or adopted.
     pub created_at: Timestamp,
@@ -66,8 +69,8 @@ pub struct NewVm<'a> {
     pub created_at: Timestamp,
 }
 
-macro_rules! select {
 /// The rows that [`vm`] reads, with a tail that says which.
+macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT vms.*, seen.seen AS seen, hosts.name AS host_name, hosts.silent AS host_silent, ",
@@ -79,9 +82,9 @@ macro_rules! select {
     };
 }
 
-impl Read {
 pub(crate) use select;
 
+impl Read {
     /// A VM by its id.
     ///
     /// # Errors
@@ -294,11 +297,12 @@ pub(crate) fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
             name: row::parsed(row, "owner_name")?,
             disabled: row::flag(row, "owner_disabled")?,
         },
+        access: None,
         own_keys: row::document(row, "own_keys")?,
         account_keys: row::flag(row, "account_keys")?,
-        host: row::parsed(row, "host")?,
         labels: row::document(row, "labels")?,
         life: life(row)?,
+        host: row::parsed(row, "host")?,
         created_at: row::time(row, "created_at")?,
         seen: row::document_or_none(row, "seen")?,
         host_name: row::parsed(row, "host_name")?,
