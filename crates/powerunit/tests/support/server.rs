@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wire::guest::*;
 
@@ -38,6 +38,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (parent, theirs) = UnixStream::pair().unwrap();
+        parent.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_powerunit"))
             .arg("ssh")
             .stdin(OwnedFd::from(listener))
@@ -116,21 +117,8 @@ impl Server {
         }
     }
 
-    /// What the server says of its usage, until this holds of it.
-    pub(crate) fn usage(&mut self, holds: impl Fn(&Usage) -> bool) -> Usage {
-        self.parent.set_read_timeout(Some(PATIENCE)).unwrap();
-        let start = Instant::now();
-        loop {
-            assert!(start.elapsed() < PATIENCE, "it never is so");
-            if let GuestFrame::Usage(usage) = self.hear()
-                && holds(&usage)
-            {
-                return usage;
-            }
-        }
-    }
-
-    fn hear(&mut self) -> GuestFrame {
+    /// The next thing that the server says.
+    pub(crate) fn hear(&mut self) -> GuestFrame {
         let mut buffer = [0; 4096];
         loop {
             if let Some(frame) = self.decoder.next_frame() {

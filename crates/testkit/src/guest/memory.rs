@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::{ProgramEnd, ServiceSeen, ServiceState};
 use tokio::sync::Notify;
-use wire::guest::{GuestFrame, LOG_KEPT, LogPart};
+use wire::guest::{GuestFrame, LOG_KEPT, LogPart, Usage};
 use wire::stream::Lane;
 
 /// One guest.
@@ -22,6 +22,9 @@ pub(super) struct Memory {
     service: Option<ServiceSeen>,
     service_is_news: bool,
     files: BTreeMap<String, Vec<u8>>,
+    pub(super) usage: Usage,
+    pub(super) is_asked_for_usage: bool,
+    pub(super) barred: Vec<String>,
     /// Programs of the present connection.
     pub(super) running: usize,
     bell: Arc<Notify>,

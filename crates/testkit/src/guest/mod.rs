@@ -14,12 +14,15 @@ use driver::sim::Sim;
 use model::{ServiceSeen, VmId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wire::guest::{
-    Config, Decoder, Encoder, Frame, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready,
+    Config, Decoder, Encoder, Frame, GuestFrame, GuestHello, HostFrame, PROTOCOL, PowerOffKind, Ready, Usage,
 };
 use wire::stream::{End, Failure, FailureCode, Lane};
 
 use memory::Memory;
 use program::{Begun, Program};
+
+/// More often than a real guest is ever asked to.
+const USAGE_EVERY: Duration = Duration::from_millis(100);
 
 /// The guests of a host, by VM. Clones share them.
 #[derive(Clone, Default)]
@@ -60,6 +63,16 @@ impl SimGuests {
     /// The VM's service is like this now.
     pub fn set_service(&self, vm: VmId, service: ServiceSeen) {
         self.with(vm, |memory| memory.set_service(service));
+    }
+
+    /// The VM is used like this now; said again and again if the host asks, and at first nobody uses it.
+    pub fn set_usage(&self, vm: VmId, usage: Usage) {
+        self.with(vm, |memory| memory.usage = usage);
+    }
+
+    /// The keys whose sessions must not exist in the VM, as far as its guest has heard.
+    pub fn barred(&self, vm: VmId) -> Vec<String> {
+        self.with(vm, |memory| memory.barred.clone())
     }
 
     /// How much of what the VM's service printed in this boot the host holds, as far as the guest heard.
@@ -110,6 +123,10 @@ impl Conversation {
                     0 => return Ok(()),
                     count => decoder.push(buffer.get(..count).unwrap_or_default()),
                 },
+                () = tokio::time::sleep(USAGE_EVERY), if self.tells_usage() => {
+                    let usage = self.guests.with(self.vm, |memory| memory.usage);
+                    say(&mut stream, &[GuestFrame::Usage(usage)]).await?;
+                }
                 () = news.notified() => {
                     let news = self.guests.with(self.vm, |memory| memory.news());
                     say(&mut stream, &news).await?;
@@ -180,7 +197,15 @@ impl Conversation {
         said
     }
 
+    fn tells_usage(&self) -> bool {
+        self.guests.protocol() >= 3 && self.guests.with(self.vm, |memory| memory.is_asked_for_usage)
+    }
+
     fn configure(&mut self, config: &Config) -> Vec<GuestFrame> {
+        self.guests.with(self.vm, |memory| {
+            memory.is_asked_for_usage = config.usage_every.is_some();
+            memory.barred.clone_from(&config.ssh.barred);
+        });
         let ready = Ready {
             config_revision: config.revision,
             ssh_port: config.ssh.port,

@@ -334,14 +334,14 @@ fn raw_idle(idle: Idle) -> raw::Idle {
     match idle {
         Idle::Active => raw::Idle::Active,
         Idle::Soon => raw::Idle::Soon,
-        Idle::Idle => raw::Idle::Idle,
+        Idle::Idle => raw::Idle::Now,
     }
 }
 
 fn idle(number: i32) -> Idle {
     match raw::Idle::try_from(number) {
         Ok(raw::Idle::Soon) => Idle::Soon,
-        Ok(raw::Idle::Idle) => Idle::Idle,
+        Ok(raw::Idle::Now) => Idle::Idle,
         Ok(raw::Idle::Active) | Err(_) => Idle::Active,
     }
 }
