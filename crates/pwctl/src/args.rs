@@ -52,13 +52,13 @@ pub(crate) struct Global {
         default_value = "/var/lib/pitwall"
     )]
     pub(crate) state: PathBuf,
-    /// How results are printed
+    /// How results are printed: table, wide, name, json or yaml [default: table]
     #[arg(
         long,
         short,
         global = true,
         value_name = "FORMAT",
-        hide_possible_values = false
+        hide_possible_values = true
     )]
     pub(crate) output: Option<Format>,
     /// The same as -o json; a failure is one line of JSON on stderr

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use api::{Client, ClientError, Vm};
+use api::{Client, ClientError, Vm, VmQuery};
 use clap::Args;
 use serde_json::json;
 
@@ -17,31 +17,39 @@ use crate::wait::{self, Goal};
 #[derive(Debug, Args)]
 pub(crate) struct Vms {
     /// Names or ids
-    #[arg(required_unless_present = "all", value_name = "NAME", add = complete::vms())]
+    #[arg(required_unless_present_any = ["all", "labels"], value_name = "NAME", add = complete::vms())]
     names: Vec<String>,
     /// All VMs there are
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// Those that have this label; repeatable, all must fit
+    #[arg(long = "label", value_name = "NAME=VALUE", conflicts_with_all = ["names", "all"])]
+    labels: Vec<String>,
 }
 
 impl Vms {
     /// Whether they were named one by one.
-    pub(crate) const fn is_named(&self) -> bool {
-        !self.all
+    pub(crate) fn is_named(&self) -> bool {
+        !self.all && self.labels.is_empty()
     }
 
     /// Whether one VM is meant, so that the result is that VM and no list.
-    const fn is_one(&self) -> bool {
-        !self.all && self.names.len() == 1
+    fn is_one(&self) -> bool {
+        self.is_named() && self.names.len() == 1
     }
 
     /// As they are to be asked for.
     pub(crate) async fn meant(&self, client: &Client) -> Result<Vec<String>, Failure> {
-        if !self.all {
+        if self.is_named() {
             return Ok(self.names.clone());
         }
-        let vms = client.vm_list().await?.items;
-        Ok(vms.into_iter().map(|vm| vm.name).collect())
+        let query = VmQuery {
+            label: self.labels.clone(),
+            ..VmQuery::default()
+        };
+        let vms = client.vm_list_of(query).await?.items;
+        // By their ids: names may be several people's.
+        Ok(vms.into_iter().map(|vm| vm.id.to_string()).collect())
     }
 }
 

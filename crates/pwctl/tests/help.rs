@@ -6,21 +6,28 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 39] = [
     "",
     "create",
+    "run",
     "ls",
     "get",
     "start",
     "stop",
+    "restart",
+    "wait",
+    "events",
     "rm",
     "keys",
     "ssh",
     "ssh-command",
+    "config-ssh",
+    "ssh-proxy",
     "exec",
     "logs",
     "console",
     "cp",
+    "open",
     "host",
     "host ls",
     "host found",
@@ -29,6 +36,15 @@ const COMMANDS: [&str; 23] = [
     "image",
     "image ls",
     "image name",
+    "login",
+    "logout",
+    "config",
+    "config list",
+    "config use",
+    "config set",
+    "config rm",
+    "doctor",
+    "completion",
     "version",
 ];
 
@@ -97,6 +113,10 @@ fn a_mistake_in_the_command_line_is_usage() {
         (&["ssh"], 255),
         (&["--url", "x", "ssh"], 255),
         (&["exec"], 125),
+        (&["run"], 125),
+        (&["--context", "x", "exec"], 125),
+        (&["ls", "--json", "-o", "yaml"], 2),
+        (&["rm"], 2),
         (&["cp", "only-one"], 2),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_pwctl"))

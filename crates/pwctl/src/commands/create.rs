@@ -8,6 +8,7 @@ use crate::args::{Global, Waiting};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::registry::Registry;
 use crate::table::or_dash;
 use crate::wait::{self, Goal};
 use crate::{complete, image, keys, ssh_config};
@@ -27,6 +28,8 @@ pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) machine: Machine,
     #[command(flatten)]
+    registry: Registry,
+    #[command(flatten)]
     options: Options,
     #[command(flatten)]
     waiting: Waiting,
@@ -44,21 +47,48 @@ pub(crate) struct Machine {
     /// Writable disk, such as 2G [default: 2G]
     #[arg(long, value_name = "SIZE")]
     disk: Option<ByteSize>,
-    /// Public key that may sign in; repeatable [default: the one that make up made]
+    /// Public key that may sign in, to this VM only; repeatable [default: the one that make up made]
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
+    /// Leave the account's keys out
+    #[arg(long)]
+    no_user_keys: bool,
+    /// Make it although no key opens it
+    #[arg(long, conflicts_with = "keys")]
+    no_ssh_keys: bool,
+    #[command(flatten)]
+    registry: Registry,
+    /// A label to find it by; repeatable
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`; the server judges both.
+fn label(text: &str) -> Result<(String, String), String> {
+    let label = text
+        .split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    label.ok_or_else(|| "it is written NAME=VALUE".to_owned())
 }
 
 impl Machine {
     /// The wish for one of this name and image.
-    pub(crate) fn wish(&self, name: String, image: &str, global: &Global) -> Result<CreateVm, Failure> {
+    pub(crate) async fn wish(&self, name: String, image: &str, global: &Global) -> Result<CreateVm, Failure> {
+        let keys = match self.no_ssh_keys {
+            true => Vec::new(),
+            false => keys::public_lines(&self.keys, &global.state)?,
+        };
         Ok(CreateVm {
             name,
             image: image::absolute(image)?,
             cpus: self.cpus,
             memory_bytes: self.memory.map(ByteSize::bytes),
             disk_bytes: self.disk.map(ByteSize::bytes),
-            keys: keys::public_lines(&self.keys, &global.state)?,
+            keys,
+            user_keys: (self.no_user_keys || self.no_ssh_keys).then_some(false),
+            no_ssh_keys: self.no_ssh_keys,
+            registry_auth: self.registry.auth().await?,
+            labels: self.labels.iter().cloned().collect(),
             ..CreateVm::default()
         })
     }
@@ -105,7 +135,8 @@ impl Create {
             image_keys: self.options.image_keys,
             console: self.options.console,
             service: self.options.service(),
-            ..self.machine.wish(self.name, &self.image, global)?
+            registry_auth: self.registry.auth().await?,
+            ..self.machine.wish(self.name, &self.image, global).await?
         };
         let client = connect(global)?;
         let vm = client.vm_create(&wish).await?;

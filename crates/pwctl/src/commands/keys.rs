@@ -65,7 +65,10 @@ impl Keys {
             key,
             vm: vm.name.clone(),
         })?;
-        let change = ChangeVm { keys: Some(keys) };
+        let change = ChangeVm {
+            keys: Some(keys),
+            ..ChangeVm::default()
+        };
         let asked = client.vm_change(&vm.id.to_string(), &change).await?;
         if self.waiting.no_wait {
             return Ok(asked);

@@ -48,7 +48,7 @@ impl Login {
             false => asked(&choice).await?,
         };
         // What does not work is not kept.
-        client(&choice, Some(token.clone()))?.me().await?;
+        let me = client(&choice, Some(token.clone()))?.me().await?;
         let name = match (&global.context, &choice.context) {
             (Some(name), _) | (None, Some(name)) => name.clone(),
             (None, None) => name_of(&choice.server),
@@ -63,9 +63,12 @@ impl Login {
             contexts.make_current(&name)
         })?;
         let server = &choice.server;
-        output.one(&json!({ "context": name, "server": server }), &name, || {
-            format!("signed in to {server}; it is the context {name}\n")
-        })
+        let user = &me.user.name;
+        output.one(
+            &json!({ "context": name, "server": server, "user": user }),
+            &name,
+            || format!("signed in to {server} as {user}; it is the context {name}\n"),
+        )
     }
 
     /// The server that is meant. A context that is named and not yet there gets this server.

@@ -1,8 +1,9 @@
-use api::Vm;
+use api::{Vm, VmQuery};
 use clap::Args;
 use jiff::Timestamp;
 
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -14,12 +15,36 @@ use crate::table::{Table, age, or_dash, size, status};
 Examples:
   pwctl ls
   pwctl ls -o wide
-  pwctl ls -o name")]
-pub(crate) struct Ls {}
+  pwctl ls --status RUNNING --label tier=web -o name")]
+pub(crate) struct Ls {
+    /// Only those that have this label; repeatable, all must fit
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
+    /// Only those of this status, such as RUNNING
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those of this user or team
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// Only those of this image
+    #[arg(long, value_name = "REF", add = complete::images())]
+    image: Option<String>,
+    /// In this order: created_at, name, or one of them with - before it
+    #[arg(long, value_name = "ORDER", allow_hyphen_values = true)]
+    sort: Option<String>,
+}
 
 impl Ls {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
-        let list = connect(global)?.vm_list().await?;
+        let query = VmQuery {
+            label: self.labels,
+            status: self.status,
+            owner: self.owner,
+            image: self.image,
+            sort: self.sort,
+            ..VmQuery::default()
+        };
+        let list = connect(global)?.vm_list_of(query).await?;
         let names = || list.items.iter().map(|vm| vm.name.clone()).collect();
         output.list(&list, names, || table(&list.items, Timestamp::now()))
     }

@@ -12,18 +12,25 @@ mod exec;
 mod get;
 mod host;
 mod image;
+mod key;
 mod keys;
 mod login;
 mod logs;
 mod ls;
 mod man_pages;
+mod me;
 mod open;
 mod power;
+mod quota;
 mod rm;
 mod run;
+mod share;
 mod ssh;
 mod ssh_command;
 mod ssh_proxy;
+mod team;
+mod token;
+mod user;
 mod version;
 mod wait;
 
@@ -51,6 +58,8 @@ pub(crate) enum Command {
     Start(power::Start),
     /// Stop VMs, keeping their disks, addresses and host keys
     Stop(power::Stop),
+    /// Boot VMs again
+    Restart(power::Restart),
     /// Wait until a VM is as it was asked to be
     Wait(wait::Wait),
     /// Follow what happens to a VM
@@ -84,6 +93,30 @@ pub(crate) enum Command {
     /// Images that hosts hold
     #[command(subcommand)]
     Image(image::Image),
+    /// Show who you are here
+    #[command(visible_alias = "whoami")]
+    Me(me::Me),
+    /// Users, for admins
+    #[command(subcommand)]
+    User(user::User),
+    /// Teams, and who is in them
+    #[command(subcommand)]
+    Team(team::Team),
+    /// Share a VM with a user or team
+    Share(share::Share),
+    /// Share a VM with a user or team no more
+    Unshare(share::Unshare),
+    /// Give a VM to another owner
+    Transfer(share::Transfer),
+    /// How much users and teams may own
+    #[command(subcommand)]
+    Quota(quota::Quota),
+    /// The SSH keys of your account
+    #[command(subcommand)]
+    Key(key::Key),
+    /// The tokens of your account
+    #[command(subcommand)]
+    Token(token::Token),
     /// Sign in to a server
     Login(login::Login),
     /// Sign out of a server
@@ -108,6 +141,7 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
         Command::Ssh(_) => Some(crate::ssh::OWN_FAILURE),
         Command::Exec(_) | Command::Run(_) => Some(exec::OWN_FAILURE),
         Command::Create(_)
+        | Command::Restart(_)
         | Command::Wait(_)
         | Command::Events(_)
         | Command::ConfigSsh(_)
@@ -131,6 +165,15 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
         | Command::Cp(_)
         | Command::Host(_)
         | Command::Image(_)
+        | Command::Me(_)
+        | Command::User(_)
+        | Command::Team(_)
+        | Command::Share(_)
+        | Command::Unshare(_)
+        | Command::Transfer(_)
+        | Command::Quota(_)
+        | Command::Key(_)
+        | Command::Token(_)
         | Command::Version(_) => None,
     }
 }
@@ -163,11 +206,21 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> R
         Command::SshCommand(command) => command.run(global, output).await,
         Command::Host(command) => command.run(global, output).await,
         Command::Image(command) => command.run(global, output).await,
+        Command::Restart(command) => command.run(global, output).await,
         Command::Wait(command) => command.run(global, output).await,
         Command::Events(command) => command.run(global, output).await,
         Command::ConfigSsh(command) => command.run(global, output).await,
         Command::SshProxy(command) => command.run(global).await,
         Command::Open(command) => command.run(global, output).await,
+        Command::Me(command) => command.run(global, output).await,
+        Command::User(command) => command.run(global, output).await,
+        Command::Team(command) => command.run(global, output).await,
+        Command::Share(command) => command.run(global, output).await,
+        Command::Unshare(command) => command.run(global, output).await,
+        Command::Transfer(command) => command.run(global, output).await,
+        Command::Quota(command) => command.run(global, output).await,
+        Command::Key(command) => command.run(global, output).await,
+        Command::Token(command) => command.run(global, output).await,
         Command::Login(command) => command.run(global, output).await,
         Command::Logout(command) => command.run(global, output).await,
         Command::Config(command) => command.run(global, output),

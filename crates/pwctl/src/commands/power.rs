@@ -57,3 +57,26 @@ impl Stop {
         done.tell(&self.vms, output, |vm| format!("{} is {}\n", vm.name, vm.status))
     }
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The machine boots again, once; its disk, address and host key are kept.
+
+Example:
+  pwctl restart web")]
+pub(crate) struct Restart {
+    #[command(flatten)]
+    vms: Vms,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+impl Restart {
+    pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let client = connect(global)?;
+        let names = self.vms.meant(&client).await?;
+        let asked = Done::ask(&names, async |vm| client.vm_restart(vm).await).await;
+        let done = asked.wait(&client, Goal::Running, self.waiting, output).await;
+        done.tell(&self.vms, output, |vm| format!("{} is {}\n", vm.name, vm.status))
+    }
+}

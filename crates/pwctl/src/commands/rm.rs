@@ -1,4 +1,4 @@
-use api::ClientError;
+use api::{Client, ClientError};
 use clap::Args;
 use serde_json::json;
 
@@ -12,12 +12,12 @@ use crate::{ssh_config, terminal};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-VMs that are named go at once. With --all a person is asked first; elsewhere --yes is needed.
+VMs that are named go at once. With --all or --label a person is asked first; elsewhere --yes is needed.
 
 Examples:
   pwctl rm web
   pwctl rm web db --ignore-missing
-  pwctl rm --all --dry-run")]
+  pwctl rm --label tier=test --dry-run")]
 pub(crate) struct Rm {
     #[command(flatten)]
     vms: Vms,
@@ -47,7 +47,7 @@ impl Rm {
             return told(there.forgive(is_missing), "would go", output);
         }
         if !self.vms.is_named() && !self.yes && !names.is_empty() {
-            confirm(&names)?;
+            confirm(&client, &names).await?;
         }
         let asked = Done::ask(&names, async |vm| client.vm_delete(vm).await).await;
         let going = asked.forgive(is_missing);
@@ -62,7 +62,9 @@ impl Rm {
     }
 }
 
-fn confirm(names: &[String]) -> Result<(), Failure> {
+async fn confirm(client: &Client, ids: &[String]) -> Result<(), Failure> {
+    let there = Done::ask(ids, async |vm| client.vm_get(vm).await).await;
+    let names: Vec<_> = there.vms.iter().map(|vm| vm.name.as_str()).collect();
     let question = format!("Remove {} with their disks?", names.join(", "));
     match terminal::confirms(&question) {
         Some(true) => Ok(()),

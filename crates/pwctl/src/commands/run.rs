@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ use crate::session::{self, Setup};
 use crate::wait::{self, Goal};
 use crate::{complete, ssh_config};
 
+/// What a VM with --rm outlives a pwctl that vanished.
+const LEASE: Duration = Duration::from_secs(60);
+/// Three signs fit into it, so that one may get lost.
+const SIGN_EVERY: Duration = Duration::from_secs(18);
 /// Of a name that pwctl chooses.
 const NAME_BYTES: usize = 5;
 
@@ -58,11 +63,15 @@ impl Run {
                 enabled: Some(false),
                 ..CreateService::default()
             }),
-            ..self.machine.wish(name, &self.image, global)?
+            lease_seconds: self.rm.then_some(LEASE.as_secs()),
+            ..self.machine.wish(name, &self.image, global).await?
         };
         let client = connect(global)?;
         let vm = client.vm_create(&wish).await?;
-        let ended = self.inside(&client, &vm, global, output).await;
+        let ended = tokio::select! {
+            ended = self.inside(&client, &vm, global, output) => ended,
+            never = keep(&client, &vm), if self.rm => match never {},
+        };
         if !(self.rm) {
             return ended;
         }
@@ -105,6 +114,15 @@ impl Run {
             output.remark(&format!("{} goes on; remove it with: pwctl rm {0}", vm.name));
         }
         status
+    }
+}
+
+/// Says again and again that this client is there. A sign that gets lost is made up for by the next.
+async fn keep(client: &Client, vm: &Vm) -> Infallible {
+    let id = vm.id.to_string();
+    loop {
+        tokio::time::sleep(SIGN_EVERY).await;
+        let _ = client.vm_lease(&id).await;
     }
 }
 

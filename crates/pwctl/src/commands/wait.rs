@@ -40,7 +40,6 @@ pub(crate) struct Wait {
 enum Awaited {
     Running,
     Stopped,
-    /// It is gone.
     Deleted,
 }
 

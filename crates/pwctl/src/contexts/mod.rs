@@ -155,10 +155,7 @@ impl Contexts {
                 });
             }
         }
-        Ok(Self {
-            document,
-            known,
-        })
+        Ok(Self { document, known })
     }
 
     /// The one that is used where none is named.
@@ -212,7 +209,9 @@ impl Contexts {
             .or_insert_with(|| Item::Table(implicit()));
         let one = &mut all[name];
         if !one.is_table_like() {
-            *one = Item::Table(Table::new());
+            let mut table = Table::new();
+            table.decor_mut().set_prefix("\n");
+            *one = Item::Table(table);
         }
         one["server"] = value(&context.server);
         set(

@@ -28,13 +28,15 @@ pub(crate) enum Failure {
     NoTerminal { source: io::Error },
     #[error("nothing was given")]
     NoSecret,
+    #[error("no password was given for the registry")]
+    NoPassword,
     #[error("cannot read standard input")]
     Input { source: io::Error },
     #[error("left")]
     Left,
     #[error("nothing was removed")]
     Declined,
-    #[error("this removes every VM, and there is nobody to ask")]
+    #[error("VMs that are not named are to be removed, and there is nobody to ask")]
     Unconfirmed,
     #[error("{} of them failed", failures.len())]
     Several { failures: Vec<Failure> },
@@ -164,6 +166,7 @@ impl Failure {
             Self::Context(ContextError::Name { .. })
             | Self::NoTerminal { .. }
             | Self::NoSecret
+            | Self::NoPassword
             | Self::Unconfirmed
             | Self::KeyFile { .. }
             | Self::Key { .. }
@@ -229,7 +232,7 @@ impl Failure {
             Self::KeyFile { .. } | Self::Key { .. } | Self::NoKey { .. } => "no_ssh_key",
             Self::CurrentDirectory { .. } => "no_directory",
             Self::Image { .. } => "invalid_value",
-            Self::Usage { .. } | Self::Sides => "usage",
+            Self::Usage { .. } | Self::Sides | Self::NoPassword => "usage",
             Self::Stream { code, .. } => code,
             Self::LogBroken { .. } => "log_broken",
             Self::Here { .. } => "no_file",

@@ -2,27 +2,27 @@
 //!
 //! It stands first: an `Include` further down would belong to the `Host` block above it (`ssh_config(5)`).
 
-use super::render::CONFIG;
+use std::path::Path;
 
-fn line() -> String {
-    format!("Include {CONFIG}\n")
+/// With its whole path: ssh looks for another in the home that the system knows, whatever `HOME` is.
+fn ours(config: &Path) -> String {
+    format!("Include \"{}\"", config.display())
 }
 
 /// The person's file with our line at its top.
-pub(super) fn with_include(text: &str) -> String {
-    match text.lines().any(is_ours) {
+pub(super) fn with_include(text: &str, config: &Path) -> String {
+    let ours = ours(config);
+    match text.lines().any(|line| line.trim_end() == ours) {
         true => text.to_owned(),
-        false => line() + text,
+        false => format!("{ours}\n{text}"),
     }
 }
 
 /// The person's file as it was without us.
-pub(super) fn without_include(text: &str) -> String {
-    text.split_inclusive('\n').filter(|line| !is_ours(line)).collect()
-}
-
-fn is_ours(written: &str) -> bool {
-    written.trim_end() == line().trim_end()
+pub(super) fn without_include(text: &str, config: &Path) -> String {
+    let ours = ours(config);
+    let lines = text.split_inclusive('\n');
+    lines.filter(|line| line.trim_end() != ours).collect()
 }
 
 /// Whether the person means a host of their own by this name. Patterns such as `*` mean no host by itself.
@@ -44,10 +44,11 @@ mod tests {
     #[test]
     fn the_line_comes_and_goes_and_nothing_else_does() {
         for text in ["", "# mine\nHost a\n    User me", "\n\nHost *\r\n  Port 22\r\n"] {
-            let with = with_include(text);
-            assert_eq!(with, format!("Include pitwall.config\n{text}"));
-            assert_eq!(with_include(&with), with);
-            assert_eq!(without_include(&with), text);
+            let config = Path::new("/home/me/.ssh/pitwall.config");
+            let with = with_include(text, config);
+            assert_eq!(with, format!("Include \"/home/me/.ssh/pitwall.config\"\n{text}"));
+            assert_eq!(with_include(&with, config), with);
+            assert_eq!(without_include(&with, config), text);
         }
     }
 

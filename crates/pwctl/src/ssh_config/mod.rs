@@ -1,7 +1,7 @@
 //! What `pwctl config-ssh` keeps in `~/.ssh`, so that `ssh NAME` works, and with it scp, rsync and Ansible.
 //!
 //! ```text
-//!   ~/.ssh/config                   the person's; at its top one line of ours: Include pitwall.config
+//!   ~/.ssh/config                   the person's; at its top one line of ours, Include "…/pitwall.config"
 //!   ~/.ssh/config.before-pitwall    the person's as it was before that line came or went
 //!   ~/.ssh/pitwall.config           ours: a Host entry per VM, with a ProxyCommand
 //!   ~/.ssh/pitwall.known_hosts      ours: the VMs' host keys, by name
@@ -92,7 +92,7 @@ pub(crate) async fn set_up(global: &Global, client: &Client) -> Result<Vec<Chang
     let vms = client.vm_list().await?.items;
     let mut changes = own(&place, &setup, &vms)?;
     let before = text(&place.of_person())?;
-    let after = with_include(before.as_deref().unwrap_or_default());
+    let after = with_include(before.as_deref().unwrap_or_default(), &place.config());
     changes.push(Change {
         path: place.of_person(),
         before,
@@ -113,7 +113,9 @@ pub(crate) fn taken_away() -> Result<Vec<Change>, Failure> {
         })
     };
     let before = text(&place.of_person())?;
-    let after = before.as_deref().map(without_include);
+    let after = before
+        .as_deref()
+        .map(|before| without_include(before, &place.config()));
     let of_person = Change {
         path: place.of_person(),
         // A file that held nothing else was ours to begin with.
@@ -209,7 +211,7 @@ fn own(place: &Place, setup: &Setup, vms: &[Vm]) -> Result<Vec<Change>, Failure>
         })
     };
     Ok(vec![
-        change(place.config(), config(setup, &vms))?,
+        change(place.config(), config(setup, &place.known_hosts(), &vms))?,
         change(
             place.known_hosts(),
             known_hosts(&vms).iter().map(|line| format!("{line}\n")).collect(),

@@ -1,6 +1,6 @@
 //! Our files in `~/.ssh`, from what the server lists. Pure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use api::Vm;
 
@@ -41,16 +41,16 @@ impl Setup {
 }
 
 /// The file of entries.
-pub(super) fn config(setup: &Setup, vms: &[Vm]) -> String {
+pub(super) fn config(setup: &Setup, known_hosts: &Path, vms: &[Vm]) -> String {
     let line = serde_json::to_string(setup).unwrap_or_default();
     let mut text = format!("{HEAD}{SETUP}{line}\n");
     for vm in vms {
-        text.push_str(&entry(setup, vm));
+        text.push_str(&entry(setup, known_hosts, vm));
     }
     text
 }
 
-fn entry(setup: &Setup, vm: &Vm) -> String {
+fn entry(setup: &Setup, known_hosts: &Path, vm: &Vm) -> String {
     let name = &vm.name;
     let mut lines = vec![format!("\nHost {name}")];
     // Known once it has booted.
@@ -65,13 +65,18 @@ fn entry(setup: &Setup, vm: &Vm) -> String {
     lines.extend([
         format!("HostKeyAlias {name}"),
         format!("ProxyCommand {}", setup.proxy(name)),
-        format!("UserKnownHostsFile ~/.ssh/{KNOWN_HOSTS}"),
+        format!("UserKnownHostsFile {}", path(known_hosts)),
         "GlobalKnownHostsFile /dev/null".to_owned(),
         "StrictHostKeyChecking yes".to_owned(),
         "CheckHostIP no".to_owned(),
         "UpdateHostKeys no".to_owned(),
     ]);
     lines.join("\n    ") + "\n"
+}
+
+/// A path as one word of ssh's, which takes a percent sign for the beginning of a value of its own.
+fn path(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('%', "%%"))
 }
 
 /// The lines of the file of host keys.
@@ -105,13 +110,13 @@ mod tests {
             "created_at": "2026-11-22T09:00:00Z"
         });
         let vms = [serde_json::from_value(vm).unwrap()];
-        let text = config(&setup, &vms);
+        let text = config(&setup, Path::new("/h/known"), &vms);
         assert_eq!(Setup::read(&text), Some(setup));
         let entry = text.split_once("\n\n").unwrap().1;
         assert_eq!(
             entry,
             "Host web\n    User fred\n    IdentityFile \"/k/id\"\n    HostKeyAlias web\n    ProxyCommand '/opt/my tools/pwctl' \
-             --url http://h/%%7e ssh-proxy web\n    UserKnownHostsFile ~/.ssh/pitwall.known_hosts\n    \
+             --url http://h/%%7e ssh-proxy web\n    UserKnownHostsFile \"/h/known\"\n    \
              GlobalKnownHostsFile /dev/null\n    StrictHostKeyChecking yes\n    CheckHostIP no\n    UpdateHostKeys no\n"
         );
         assert_eq!(known_hosts(&vms), ["web ssh-ed25519 AAAA", "web ssh-rsa BBBB"]);

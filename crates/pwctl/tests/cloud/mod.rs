@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 
 use bus::Bus;
 use control::{Control, ControlConfig};
@@ -32,7 +33,18 @@ pub(crate) struct Cloud {
     pub(crate) vm: FakeVm,
     address: SocketAddr,
     finds: mpsc::UnboundedSender<VmReport>,
+    /// What VMs that start from now on tell of their SSH server.
+    way_in: Arc<Mutex<WayIn>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Where a VM's SSH server is.
+#[derive(Debug, Clone)]
+pub(crate) struct WayIn {
+    pub(crate) address: [u8; 4],
+    pub(crate) port: u16,
+    pub(crate) login: String,
+    pub(crate) host_key: String,
 }
 
 /// How a command ended.
@@ -60,7 +72,13 @@ impl Cloud {
         let address = listener.local_addr().unwrap();
         let (finds, found) = mpsc::unbounded_channel();
         let running = control.clone();
-        let host = Host::new(bus, control.installation());
+        let way_in = Arc::new(Mutex::new(WayIn {
+            address: [172, 30, 0, 3],
+            port: 2222,
+            login: "fred".to_owned(),
+            host_key: HOST_KEY.to_owned(),
+        }));
+        let host = Host::new(bus, control.installation(), way_in.clone());
         let tasks = vec![
             tokio::spawn(async move { running.run(std::future::pending()).await }),
             tokio::spawn(host.run(found)),
@@ -71,6 +89,7 @@ impl Cloud {
             vm,
             address,
             finds,
+            way_in,
             tasks,
         };
         while !cloud.pwctl(&["host", "ls"]).await.out.contains("box1") {}
@@ -82,10 +101,18 @@ impl Cloud {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pwctl"));
-        command.args(arguments).env_clear().env("PITWALL_URL", self.url());
+        let mut command = self.command_of(env!("CARGO_BIN_EXE_pwctl"));
+        command.args(arguments);
+        command
+    }
+
+    /// Any program, with nothing around it but this cloud and a home in its folder.
+    pub(crate) fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PITWALL_URL", self.url());
         command
             .env("PITWALL_STATE", self.folder.path())
+            .env("HOME", self.folder.path())
             .env("PATH", self.folder.path());
         command.current_dir(self.folder.path());
         command
@@ -93,6 +120,10 @@ impl Cloud {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(crate) fn way_in_is(&self, way_in: WayIn) {
+        *self.way_in.lock().unwrap() = way_in;
     }
 
     /// Makes the host hold a VM that nobody here asked for.
@@ -109,10 +140,12 @@ impl Cloud {
             authorized_keys: vec![KEY.parse().unwrap()],
             needs: [Feature::OCI_IMAGE].into(),
             options: model::VmOptions::default(),
+            registry_secret: None,
             barred: [].into(),
             idle_after: None,
         };
-        let seen = seen(1, 1, 1, Phase::Running, None);
+        let way_in = self.way_in.lock().unwrap().clone();
+        let seen = seen(1, 1, 1, Phase::Running, None, &way_in);
         self.finds
             .send(VmReport {
                 id,
@@ -154,10 +187,11 @@ struct Host {
     number: u64,
     plan: u64,
     vms: BTreeMap<VmId, VmReport>,
+    way_in: Arc<Mutex<WayIn>>,
 }
 
 impl Host {
-    fn new(bus: Bus, installation: InstallationId) -> Self {
+    fn new(bus: Bus, installation: InstallationId, way_in: Arc<Mutex<WayIn>>) -> Self {
         Self {
             bus,
             installation,
@@ -165,6 +199,7 @@ impl Host {
             number: 0,
             plan: 0,
             vms: BTreeMap::new(),
+            way_in,
         }
     }
 
@@ -182,7 +217,9 @@ impl Host {
     fn obey(&mut self, plan: &HostPlan) {
         self.plan = plan.number;
         self.vms.retain(|_, vm| vm.found);
-        self.vms.extend(plan.vms.iter().map(|vm| (vm.id, done(vm))));
+        let way_in = self.way_in.lock().unwrap().clone();
+        self.vms
+            .extend(plan.vms.iter().map(|vm| (vm.id, done(vm, &way_in))));
     }
 
     async fn report(&mut self) {
@@ -215,7 +252,7 @@ impl Host {
 }
 
 /// A VM of a plan as it is once everything is done; an image's name can ask for a failure, or for no end.
-fn done(vm: &VmPlan) -> VmReport {
+fn done(vm: &VmPlan, way_in: &WayIn) -> VmReport {
     let body = vm.body.as_ref().unwrap();
     let image = body.image.to_string();
     let (phase, reason) = match (vm.remove, body.power) {
@@ -242,14 +279,21 @@ fn done(vm: &VmPlan) -> VmReport {
         id: vm.id,
         seen: Seen {
             service,
-            ..seen(vm.placement, vm.generation, body.boot, phase, reason)
+            ..seen(vm.placement, vm.generation, body.boot, phase, reason, way_in)
         },
         found: false,
         body: None,
     }
 }
 
-fn seen(placement: u64, generation: u64, boot: u64, phase: Phase, reason: Option<Reason>) -> Seen {
+fn seen(
+    placement: u64,
+    generation: u64,
+    boot: u64,
+    phase: Phase,
+    reason: Option<Reason>,
+    way_in: &WayIn,
+) -> Seen {
     Seen {
         placement,
         accepted: generation,
@@ -259,10 +303,10 @@ fn seen(placement: u64, generation: u64, boot: u64, phase: Phase, reason: Option
         rootfs: 1,
         reason,
         stage: None,
-        address: Some([172, 30, 0, 3].into()),
-        ssh_port: Some(2222),
-        login: Some("fred".into()),
-        host_keys: vec![HOST_KEY.into()],
+        address: Some(way_in.address.into()),
+        ssh_port: Some(way_in.port),
+        login: Some(way_in.login.clone()),
+        host_keys: vec![way_in.host_key.clone()],
         image_digest: None,
         service: None,
         powered_off: false,

@@ -1,7 +1,7 @@
 //! Logs, programs, consoles and files, through pipes and on a terminal.
 
 mod copies;
-mod terminal;
+pub(crate) mod terminal;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use tokio::process::Child;
 
 use crate::cloud::{Cloud, Ended};
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A cloud with a VM named web.
-async fn with_web() -> Cloud {
+pub(crate) async fn with_web() -> Cloud {
     let cloud = Cloud::open().await;
     let created = cloud.pwctl(&["create", "web", "--image", "debian"]).await;
     assert_eq!(created.code, Some(0), "{created:?}");
     cloud
 }
 
-fn spawn(cloud: &Cloud, words: &[&str]) -> Child {
+pub(crate) fn spawn(cloud: &Cloud, words: &[&str]) -> Child {
     let mut command = cloud.command(words);
     command
         .stdin(Stdio::piped())
@@ -33,7 +33,7 @@ fn spawn(cloud: &Cloud, words: &[&str]) -> Child {
     command.kill_on_drop(true).spawn().unwrap()
 }
 
-async fn typed(cloud: &Cloud, words: &[&str], input: &[u8]) -> Ended {
+pub(crate) async fn typed(cloud: &Cloud, words: &[&str], input: &[u8]) -> Ended {
     let mut child = spawn(cloud, words);
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
@@ -47,7 +47,7 @@ async fn typed(cloud: &Cloud, words: &[&str], input: &[u8]) -> Ended {
     output.into()
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     kill(Pid::from_raw(pid), signal).unwrap();
 }

@@ -8,31 +8,56 @@ use std::sync::mpsc;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use super::{LIMIT, signal, with_web};
 use crate::cloud::Cloud;
 
-const SIZE: Winsize = Winsize {
+pub(crate) const SIZE: Winsize = Winsize {
     ws_row: 30,
     ws_col: 100,
     ws_xpixel: 0,
     ws_ypixel: 0,
 };
 
-/// pwctl on a terminal.
-struct Terminal {
+/// A program on a terminal.
+pub(crate) struct Terminal {
     keys: File,
     side: OwnedFd,
     shown: mpsc::Receiver<Vec<u8>>,
-    seen: String,
+    pub(crate) seen: String,
     child: Child,
 }
 
 impl Terminal {
-    fn start(cloud: &Cloud, words: &[&str]) -> Self {
-        let pty = openpty(Some(&SIZE), None).unwrap();
+    pub(crate) fn start(cloud: &Cloud, words: &[&str]) -> Self {
+        Self::of(cloud.command(words), SIZE)
+    }
+
+    /// One that is so many columns wide.
+    pub(crate) fn start_on(cloud: &Cloud, words: &[&str], columns: u16) -> Self {
+        let size = Winsize {
+            ws_col: columns,
+            ..SIZE
+        };
+        Self::of(cloud.command(words), size)
+    }
+
+    pub(crate) fn start_with(cloud: &Cloud, words: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = cloud.command(words);
+        command.envs(env.iter().copied());
+        Self::of(command, SIZE)
+    }
+
+    /// One that is pwctl's own: `/dev/tty` is it.
+    pub(crate) fn start_owned(cloud: &Cloud, words: &[&str]) -> Self {
+        let mut command = cloud.command_of("/usr/bin/setsid");
+        command.args(["-cw", env!("CARGO_BIN_EXE_pwctl")]).args(words);
+        Self::of(command, SIZE)
+    }
+
+    pub(crate) fn of(mut command: Command, size: Winsize) -> Self {
+        let pty = openpty(Some(&size), None).unwrap();
         command
             .stdin(pty.slave.try_clone().unwrap())
             .stdout(pty.slave.try_clone().unwrap());
@@ -60,7 +85,7 @@ impl Terminal {
         }
     }
 
-    fn until(&mut self, text: &str) {
+    pub(crate) fn until(&mut self, text: &str) {
         while !self.seen.contains(text) {
             let Ok(shown) = self.shown.recv_timeout(LIMIT) else {
                 panic!("no {text:?} in {:?}", self.seen)
@@ -69,23 +94,60 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    /// The same for what a line editor shows: it may write a text in pieces, and move and colour between them.
+    pub(crate) fn until_screen(&mut self, text: &str) {
+        let is_shown = |seen: &str| bare(seen).contains(text);
+        while !is_shown(&self.seen) {
+            let Ok(shown) = self.shown.recv_timeout(LIMIT) else {
+                panic!("no {text:?} in {:?}", self.seen)
+            };
+            self.seen += &String::from_utf8_lossy(&shown);
+        }
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Whether keys are passed on as they are.
-    fn is_raw(&self) -> bool {
+    pub(crate) fn is_raw(&self) -> bool {
         let flags = tcgetattr(self.side.as_fd()).unwrap().local_flags;
         !flags.intersects(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
     }
 
-    async fn ended(&mut self) -> Option<i32> {
+    /// Whether keys are shown as they are typed.
+    pub(crate) fn echoes(&self) -> bool {
+        tcgetattr(self.side.as_fd())
+            .unwrap()
+            .local_flags
+            .contains(LocalFlags::ECHO)
+    }
+
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(LIMIT, self.child.wait()).await;
         ended
             .unwrap_or_else(|_| panic!("it goes on: {:?}", self.seen))
             .unwrap()
             .code()
     }
+}
+
+/// The text without escape sequences and carriage returns.
+fn bare(text: &str) -> String {
+    let mut bare = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\x1b' => {
+                if chars.next() == Some('[') {
+                    while chars.next().is_some_and(|c| !c.is_ascii_alphabetic()) {}
+                }
+            }
+            '\r' | '\x08' => {}
+            c => bare.push(c),
+        }
+    }
+    bare
 }
 
 #[tokio::test(flavor = "multi_thread")]
