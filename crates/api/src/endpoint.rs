@@ -8,7 +8,11 @@ use model::{ProblemCode, Scope};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::{actions, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service, shares, teams, tokens, users, vms};
+use crate::audit;
+use crate::{
+    actions, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service, shares,
+    teams, tokens, users, vms, wait,
+};
 
 /// One operation of the API.
 #[derive(Debug)]
@@ -179,6 +183,7 @@ fn percent_encoded(text: &str) -> String {
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     [
         vms::ENDPOINTS,
+        wait::ENDPOINTS,
         actions::ENDPOINTS,
         shares::ENDPOINTS,
         events::ENDPOINTS,

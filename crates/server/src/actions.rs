@@ -1,24 +1,21 @@
 //! `/v1/vms/{vm}/restart`, `rebuild`, `resize`, `extend` and `lease`.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use control::Control;
 use model::ByteSize;
 
 use crate::auth::Signed;
 use crate::body::Body;
-use crate::refusal::Refusal;
-use crate::vms::{at, shape};
-
-type Vm = Result<Json<api::Vm>, Refusal>;
+use crate::if_match::{Answer, shown};
+use crate::vms::at;
 
 pub(crate) async fn restart(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
-) -> Vm {
+) -> Answer {
     let vm = control.vm_restart(&caller, &vm.parse()?).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn rebuild(
@@ -26,10 +23,10 @@ pub(crate) async fn rebuild(
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Body(wish): Body<api::RebuildVm>,
-) -> Vm {
+) -> Answer {
     let image = wish.image.map(|image| at("/image", image.parse())).transpose()?;
     let vm = control.vm_rebuild(&caller, &vm.parse()?, image).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn extend(
@@ -37,18 +34,18 @@ pub(crate) async fn extend(
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Body(wish): Body<api::ExtendVm>,
-) -> Vm {
+) -> Answer {
     let vm = control.vm_extend(&caller, &vm.parse()?, wish.seconds).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn lease(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
-) -> Vm {
+) -> Answer {
     let vm = control.vm_lease(&caller, &vm.parse()?).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn resize(
@@ -56,7 +53,7 @@ pub(crate) async fn resize(
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Body(wish): Body<api::ResizeVm>,
-) -> Vm {
+) -> Answer {
     let wish = control::ResizeVm {
         cpus: wish.cpus,
         memory: wish.memory_bytes.map(ByteSize::from_bytes),
@@ -64,5 +61,5 @@ pub(crate) async fn resize(
         restart: wish.restart,
     };
     let vm = control.vm_resize(&caller, &vm.parse()?, wish).await?;
-    Ok(Json(shape(vm)))
+    Ok(shown(vm))
 }

@@ -10,6 +10,7 @@ use model::{Problem, ProblemCode};
 
 use crate::address::ClientAddress;
 use crate::envelope::RequestId;
+use crate::if_match::if_match;
 use crate::refusal::Refusal;
 use crate::router::App;
 
@@ -20,18 +21,31 @@ impl FromRequestParts<App> for Signed {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        let caller = match known(parts, app).await {
-            Ok(caller) => caller,
-            // Whoever tries tokens pays for it; those with a good one do not pay for them.
-            Err(refusal) => {
-                app.edge.admit_nobody(parts.extensions.get())?;
-                return Err(refusal);
-            }
-        };
-        tracing::debug!(token.id = %caller.token, "caller is known");
-        app.edge.admit(&caller)?;
-        Ok(Self(caller))
+        match parts.extensions.remove() {
+            Some(Known(caller)) => Ok(Self(caller)),
+            None => signed(parts, app).await.map(Self),
+        }
     }
+}
+
+/// A caller who was found out before the handler. An extension of the request.
+#[derive(Clone)]
+pub(crate) struct Known(pub(crate) Caller);
+
+/// Finds out who asks.
+pub(crate) async fn signed(parts: &mut Parts, app: &App) -> Result<Caller, Refusal> {
+    let mut caller = match known(parts, app).await {
+        Ok(caller) => caller,
+        // Whoever tries tokens pays for it; those with a good one do not pay for them.
+        Err(refusal) => {
+            app.edge.admit_nobody(parts.extensions.get())?;
+            return Err(refusal);
+        }
+    };
+    tracing::debug!(token.id = %caller.token, "caller is known");
+    app.edge.admit(&caller)?;
+    caller.origin.if_generation = if_match(&parts.headers)?;
+    Ok(caller)
 }
 
 /// Where a request comes from, whoever asks.

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::auth::Signed;
 use crate::body::Body;
+use crate::if_match::{Answer, shown};
 use crate::query::{Asked, page};
 use crate::refusal::Refusal;
 use crate::vms::{self, at};
@@ -56,11 +57,11 @@ pub(crate) async fn transfer(
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Body(wish): Body<api::Transfer>,
-) -> Result<Json<api::Vm>, Refusal> {
+) -> Answer {
     let vm = control
         .vm_transfer(&caller, &vm.parse()?, &wish.to.parse()?)
         .await?;
-    Ok(Json(vms::shape(vm)))
+    Ok(shown(vm))
 }
 
 fn shape(share: ShareView) -> api::Share {

@@ -13,6 +13,7 @@ use model::{
 
 use crate::auth::Signed;
 use crate::body::{Body, Patch};
+use crate::change_vm;
 use crate::if_match::{Answer, Shown, shown};
 use crate::query::Asked;
 use crate::refusal::Refusal;
