@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::if_match::{Answer, shown};
 use crate::query::{Asked, page};
 use crate::refusal::Refusal;
-use crate::vms::{self, at};
+use crate::vms::at;
 
 pub(crate) async fn list(
     State(control): State<Control>,
