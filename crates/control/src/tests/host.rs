@@ -24,7 +24,7 @@ pub(super) struct Held {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct FakeHost {
+pub(crate) struct FakeHost {
     pub(super) id: HostId,
     pub(super) start: u64,
     pub(super) number: u64,
@@ -159,7 +159,11 @@ impl FakeHost {
             vms: self.vm_reports(),
             capacity: self.capacity,
             images: Some(vec![]),
-            features: Some(vec![Feature::OCI_IMAGE, Feature::OCI_LAYOUT]),
+            features: Some(vec![
+                Feature::OCI_IMAGE,
+                Feature::OCI_LAYOUT,
+                Feature::REGISTRY_SECRET,
+            ]),
         }
     }
 

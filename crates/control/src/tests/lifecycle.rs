@@ -52,7 +52,10 @@ async fn stop_and_start_are_wishes_and_another_boot() {
 
 async fn change_keys(world: &World, id: VmId, keys: &[&str]) -> Result<VmView, Error> {
     let keys = keys.iter().map(|line| line.parse().unwrap()).collect();
-    let wish = ChangeVm { keys: Some(keys) };
+    let wish = ChangeVm {
+        keys: Some(keys),
+        ..ChangeVm::default()
+    };
     world.control.vm_change(&world.caller, &id.into(), wish).await
 }
 

@@ -13,6 +13,7 @@ mod matrix;
 mod people;
 mod placing;
 mod properties;
+mod quotas;
 mod restored;
 mod rules;
 mod secrets;
