@@ -38,6 +38,9 @@ pub(crate) struct Create {
 /// The machine, whatever it is for.
 #[derive(Debug, Args)]
 pub(crate) struct Machine {
+    /// Who owns it: a team of yours, for admins anybody [default: you]
+    #[arg(long, value_name = "WHO")]
+    owner: Option<String>,
     /// Virtual processors [default: 1]
     #[arg(long, value_name = "N")]
     cpus: Option<u32>,
@@ -80,6 +83,7 @@ impl Machine {
         };
         Ok(CreateVm {
             name,
+            owner: self.owner.clone(),
             image: image::absolute(image)?,
             cpus: self.cpus,
             memory_bytes: self.memory.map(ByteSize::bytes),
