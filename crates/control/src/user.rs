@@ -137,12 +137,14 @@ impl Control {
         let user = account_find(&mut change, caller, user, Operation::UserDelete).await?;
         change.about(user.id);
         an_admin_is_left(&mut change, &user).await?;
+        // Before its VMs are given away, which leaves open sessions alone.
         let opened = change.vm_ids_of_principal(user.id.into()).await?;
+        change.ssh_keys_delete(user.id).await?;
+        keys_withdraw(&mut change, &opened).await?;
         let others = change.admin_fetch_besides(user.id).await?;
         let keeper = others.filter(|_| caller.user == user.id).unwrap_or(caller.user);
         vms_give_all(&mut change, keeper, user.id.into(), heir).await?;
         change.principal_delete(user.id.into()).await?;
-        keys_withdraw(&mut change, &opened).await?;
         self.commit(change).await?;
         tracing::info!(user.id = %caller.user, removed.id = %user.id, "user removed");
         Ok(())

@@ -60,7 +60,7 @@ impl World {
     }
 
     /// A world with one host that has reported.
-    pub(super) async fn with_host() -> (Self, FakeHost) {
+    pub(crate) async fn with_host() -> (Self, FakeHost) {
         let world = Self::new().await;
         let mut host = FakeHost::new(1);
         world.deliver(&host.report()).await;
@@ -104,11 +104,11 @@ impl World {
         self.control.authenticate(token.reveal(), origin).await.unwrap()
     }
 
-    pub(super) async fn create(&self, name: &str) -> VmView {
+    pub(crate) async fn create(&self, name: &str) -> VmView {
         self.control.vm_create(&self.caller, request(name)).await.unwrap()
     }
 
-    pub(super) async fn get(&self, vm: VmId) -> Option<VmView> {
+    pub(crate) async fn get(&self, vm: VmId) -> Option<VmView> {
         let found = self.control.vm_get(&self.caller, &VmSelector::Id(vm)).await;
         match found {
             Ok(view) => Some(view),
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// All VMs, oldest first.
-    pub(super) async fn list(&self) -> Vec<VmView> {
+    pub(crate) async fn list(&self) -> Vec<VmView> {
         let all = ListVms {
             page: crate::PageRequest {
                 limit: Some(crate::MAX_LIMIT),
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// A plan to the host, its work, and its report back.
-    pub(super) async fn round(&self, host: &mut FakeHost) {
+    pub(crate) async fn round(&self, host: &mut FakeHost) {
         host.take(self.plan(host.id).await);
         host.work();
         self.deliver(&host.report()).await;
@@ -176,7 +176,9 @@ async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
         meter: Arc::new(crate::meter::Unmetered),
         silence_after: Duration::from_secs(30),
         reconcile_every: Duration::from_secs(30),
+        retention: crate::Retention::default(),
         quotas: model::Limits::default(),
+        answers_kept: Duration::from_hours(24),
     };
     Control::open(config).await.unwrap()
 }
