@@ -144,7 +144,20 @@ impl Shape {
     }
 }
 
+/// The header that makes a request be done once, however often it is sent.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
 impl Endpoint {
+    /// Whether a request may carry an [`IDEMPOTENCY_KEY`]: each POST of somebody who is signed in.
+    pub fn takes_key(&self) -> bool {
+        self.method == Method::POST && matches!(self.access, Access::Scope(_))
+    }
+
+    /// Whether a request may carry `If-Match` (RFC 9110 section 13.1.1): each change of one VM.
+    pub fn takes_condition(&self) -> bool {
+        self.path.starts_with("/v1/vms/{vm}") && self.access == Access::Scope(Scope::VmWrite)
+    }
+
     /// The names of the path's parameters, in order.
     pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
         self.path

@@ -49,7 +49,7 @@ pub use actions::{ExtendVm, RebuildVm, ResizeVm};
 pub use client::{Client, ClientConfig, ClientError, is_this_machine};
 pub use console::ConsoleQuery;
 pub use endpoint::{
-    Access, Answer, BYTES_MEDIA_TYPE, Content, Endpoint, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE,
+    Access, Answer, BYTES_MEDIA_TYPE, Content, Endpoint, IDEMPOTENCY_KEY, JSON_MEDIA_TYPE, LINES_MEDIA_TYPE,
     MERGE_PATCH_MEDIA_TYPE, Query, QueryKind, Shape, TAR_MEDIA_TYPE, endpoints,
 };
 pub use events::{Event, EventQuery};

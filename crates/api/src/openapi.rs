@@ -23,7 +23,8 @@ use crate::endpoint::{
     TAR_MEDIA_TYPE,
 };
 use crate::{
-    Access, Content, Endpoint, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row, endpoints, links,
+    Access, Content, Endpoint, IDEMPOTENCY_KEY, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row,
+    endpoints, links,
 };
 
 /// The document as it is checked in beside this crate; a test holds it equal to [`openapi`].
@@ -107,6 +108,9 @@ fn operation(endpoint: &Endpoint) -> Operation {
     }
     for query in endpoint.query {
         operation = operation.parameter(query_parameter(query));
+    }
+    for header in terms(endpoint) {
+        operation = operation.parameter(header);
     }
     if let Some(content) = endpoint.request {
         operation = operation.request_body(request(content));
@@ -198,6 +202,12 @@ fn request_note(content: Content) -> Option<&'static str> {
 
 fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     let mut codes = endpoint.problems.to_vec();
+    if endpoint.takes_key() {
+        codes.push(ProblemCode::IdempotencyMismatch);
+    }
+    if endpoint.takes_condition() {
+        codes.push(ProblemCode::Changed);
+    }
     if let Access::Scope(scope) = endpoint.access {
         codes.extend([
             ProblemCode::Unauthenticated,
@@ -295,6 +305,24 @@ fn single(kind: QueryKind) -> ObjectBuilder {
         QueryKind::OneOf(words) => text().enum_values(Some(words.iter().copied())),
         QueryKind::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
     }
+}
+
+/// The headers that say on which terms a request is made.
+fn terms(endpoint: &Endpoint) -> Vec<Parameter> {
+    let header = |name: &str, pattern: &str, description: &str| {
+        let schema = text().pattern(Some(pattern));
+        parameter(name, ParameterIn::Header, Required::False, description, schema)
+    };
+    let key = endpoint.takes_key().then(|| {
+        let description = "Does it once, however often it is sent with this key within a day: the answer is the same, with \
+                           `Idempotent-Replayed: true`";
+        header(IDEMPOTENCY_KEY, "^[!-~]{1,128}$", description)
+    });
+    let condition = endpoint.takes_condition().then(|| {
+        let description = "Does it only where the VM's `ETag`, its generation, is still this one";
+        header("If-Match", r#"^(\*|"[0-9]{1,19}")$"#, description)
+    });
+    key.into_iter().chain(condition).collect()
 }
 
 fn last_event_id() -> Parameter {

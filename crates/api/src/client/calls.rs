@@ -2,11 +2,13 @@
 
 use futures_util::Stream;
 
+use http::header::{CONTENT_TYPE, IF_MATCH};
+
 use super::follow::{EventId, Received, follow};
 use super::{Client, ClientError};
 use crate::{
-    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, Version, Vm, events, hosts, images, service,
-    vms,
+    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, MERGE_PATCH_MEDIA_TYPE, Version, Vm, events,
+    hosts, images, service, vms,
 };
 
 /// All of them fail as [`ClientError`] says. `vm` and `host` are ids or names.
@@ -24,6 +26,19 @@ impl Client {
     /// Asks for something else of a VM.
     pub async fn vm_change(&self, vm: &str, change: &ChangeVm) -> Result<Vm, ClientError> {
         self.call_with(&vms::CHANGE, &[vm], change).await
+    }
+
+    /// Asks for something else of a VM, if what is asked of it is still this generation.
+    pub async fn vm_change_at(
+        &self,
+        vm: &str,
+        generation: u64,
+        change: &ChangeVm,
+    ) -> Result<Vm, ClientError> {
+        let request = self.request(&vms::CHANGE, &[vm])?;
+        let request = request.header(IF_MATCH, format!("\"{generation}\""));
+        let request = request.header(CONTENT_TYPE, MERGE_PATCH_MEDIA_TYPE);
+        self.answer(request.json(change)).await
     }
 
     /// Asks for a VM to go. The answer is the VM as it goes.

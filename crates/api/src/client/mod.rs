@@ -11,6 +11,7 @@ mod files;
 mod follow;
 mod lines;
 mod lists;
+mod once;
 mod sharing;
 mod stream;
 
@@ -32,7 +33,8 @@ use crate::{Content, Endpoint, MERGE_PATCH_MEDIA_TYPE, ProblemDocument};
 
 /// How long a server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long one request may take. No endpoint waits for a VM, so an answer is a matter of milliseconds.
+/// How long one request may take. Only one endpoint waits for a VM, and is given its time; the others answer in
+/// milliseconds.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where the server is and who asks.
@@ -126,7 +128,7 @@ impl Client {
         values: &[&str],
     ) -> Result<A, ClientError> {
         let request = self.request(endpoint, values)?;
-        self.answer(request).await
+        self.answer_to(endpoint, request).await
     }
 
     async fn call_with<A: DeserializeOwned>(
@@ -139,11 +141,30 @@ impl Client {
         if matches!(endpoint.request, Some(Content::MergePatch(_))) {
             request = request.header(CONTENT_TYPE, MERGE_PATCH_MEDIA_TYPE);
         }
-        self.answer(request.json(body)).await
+        self.answer_to(endpoint, request.json(body)).await
+    }
+
+    async fn answer_to<A: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        request: RequestBuilder,
+    ) -> Result<A, ClientError> {
+        match endpoint.takes_key() {
+            true => self.answer_once(request).await,
+            false => self.answer(request).await,
+        }
     }
 
     async fn answer<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, ClientError> {
-        let request = request.header(ACCEPT, "application/json").timeout(REQUEST_LIMIT);
+        self.answer_within(request, REQUEST_LIMIT).await
+    }
+
+    async fn answer_within<A: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        limit: Duration,
+    ) -> Result<A, ClientError> {
+        let request = request.header(ACCEPT, "application/json").timeout(limit);
         let response = self.send(request).await?;
         let body = response.bytes().await.map_err(|source| self.broken(source))?;
         serde_json::from_slice(&body).map_err(|source| ClientError::Answer {
