@@ -69,7 +69,10 @@ impl Keys {
             keys: Some(keys),
             ..ChangeVm::default()
         };
-        let asked = client.vm_change(&vm.id.to_string(), &change).await?;
+        // Whoever else changes the keys meanwhile is not overruled.
+        let asked = client
+            .vm_change_at(&vm.id.to_string(), vm.generation, &change)
+            .await?;
         if self.waiting.no_wait {
             return Ok(asked);
         }
