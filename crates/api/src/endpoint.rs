@@ -211,6 +211,7 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         tokens::ENDPOINTS,
         teams::ENDPOINTS,
         quotas::ENDPOINTS,
+        audit::ENDPOINTS,
         problems::ENDPOINTS,
         service::ENDPOINTS,
     ]

@@ -16,6 +16,7 @@
 //! - What goes wrong is a [`ProblemDocument`]; [`code_row`] is the one table from its code to HTTP and exit status.
 
 pub mod actions;
+pub mod audit;
 pub mod client;
 pub mod console;
 mod endpoint;
@@ -46,6 +47,7 @@ pub mod vms;
 pub mod wait;
 
 pub use actions::{ExtendVm, RebuildVm, ResizeVm};
+pub use audit::{AuditEntry, AuditList, AuditQuery};
 pub use client::{Client, ClientConfig, ClientError, is_this_machine};
 pub use console::ConsoleQuery;
 pub use endpoint::{

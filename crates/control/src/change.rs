@@ -8,12 +8,10 @@ use jiff::Timestamp;
 use model::{HostId, Limits, Status, StatusView, VmId};
 use store::{NewAuditEntry, NewEvent, Vm, Write};
 
+use crate::audit::entry_of;
 use crate::quota::{counted, has_quota};
 use crate::view::status_of;
 use crate::{Caller, Control, Error, EventKind, Once, Operation};
-
-/// How an audit entry calls what was done.
-const DONE: &str = "ok";
 
 /// A change on its way. Dropped without [`Control::commit`] it never was.
 pub(crate) struct Change {
@@ -138,16 +136,7 @@ impl Control {
         }
         let mut change = self.change().await?;
         self.once_begin(&mut change, caller, operation).await?;
-        change.audit = Some(NewAuditEntry {
-            at: change.now,
-            user: Some((caller.user, caller.name.clone())),
-            token: Some(caller.token),
-            address: caller.origin.address,
-            request: caller.origin.request.clone(),
-            operation: operation.as_str(),
-            target: None,
-            outcome: DONE,
-        });
+        change.audit = Some(entry_of(caller, operation, change.now));
         Ok(change)
     }
 

@@ -9,6 +9,7 @@ use link::Link;
 use model::{InstallationId, Limits};
 use store::Store;
 
+use crate::audit::Ledger;
 use crate::clock::draw;
 use crate::feed::Feed;
 use crate::heard::Heard;
@@ -17,7 +18,7 @@ use crate::meter::Unmetered;
 use crate::news::{Due, News};
 use crate::ready::{Readiness, Running};
 use crate::token::TokenUses;
-use crate::{Clock, Entropy, Error, Meter};
+use crate::{Clock, Entropy, Error, Meter, Retention};
 
 /// What control is made of.
 pub struct ControlConfig {
@@ -38,6 +39,8 @@ pub struct ControlConfig {
     pub silence_after: Duration,
     /// How often each host's plan is read and sent anew without a nudge.
     pub reconcile_every: Duration,
+    /// How long events and audit entries are kept.
+    pub retention: Retention,
     /// How long the answer to a request with an `Idempotency-Key` is kept. Too short does a late retry twice.
     pub answers_kept: Duration,
     /// The quota of every user and team that has none of its own.
@@ -56,6 +59,7 @@ impl ControlConfig {
             meter: Arc::new(Unmetered),
             silence_after: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
+            retention: Retention::default(),
             answers_kept: Duration::from_hours(24),
             quotas: Limits::default(),
         }
@@ -77,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) silence_after: Duration,
     pub(crate) reconcile_every: Duration,
+    pub(crate) retention: Retention,
     pub(crate) answers_kept: Duration,
     pub(crate) installation: InstallationId,
     pub(crate) quotas: Limits,
@@ -88,6 +93,7 @@ pub(crate) struct Inner {
     pub(crate) heard: Heard,
     pub(crate) token_uses: TokenUses,
     pub(crate) leases: Leases,
+    pub(crate) ledger: Ledger,
     pub(crate) running: Running,
     pub(crate) readiness: Readiness,
 }
@@ -112,6 +118,7 @@ impl Control {
                 meter: config.meter,
                 silence_after: config.silence_after,
                 reconcile_every: config.reconcile_every,
+                retention: config.retention,
                 answers_kept: config.answers_kept,
                 quotas: config.quotas,
                 installation,
@@ -121,6 +128,7 @@ impl Control {
                 heard: Heard::default(),
                 token_uses: TokenUses::default(),
                 leases: Leases::default(),
+                ledger: Ledger::default(),
                 running: Running::default(),
                 readiness: Readiness::default(),
             }),

@@ -26,6 +26,7 @@
 mod access;
 mod account;
 mod ask;
+mod audit;
 mod auth;
 mod caller;
 mod census;
@@ -62,6 +63,7 @@ mod rebuild;
 mod remove;
 mod request;
 mod resize;
+mod retention;
 mod rights;
 mod run;
 mod secret;
@@ -102,9 +104,10 @@ pub use request::{
     CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector, VmSelector,
 };
 pub use resize::ResizeVm;
+pub use retention::Retention;
 pub use rights::{Need, Operation};
 pub use share::ShareView;
-pub use store::{Member, SshKey, Token, User};
+pub use store::{AuditEntry, AuditFilter, Member, SshKey, Token, User};
 pub use team::{MemberView, TeamView};
 pub use token::{CreateToken, Until};
 pub use user::MeView;

@@ -29,7 +29,15 @@ impl Control {
             () = self.give_secrets() => {}
             () = self.watch_lives() => {}
             () = self.tell_events() => {}
+            () = self.keep_ledger() => {}
+            () = self.watch_retention() => {}
             () = self.keep_token_uses() => {}
+        }
+        if let Err(error) = self.ledger_write().await {
+            tracing::error!(
+                error = chain(&error),
+                "the last audit entries could not be written"
+            );
         }
         if let Err(error) = self.token_uses_keep().await {
             tracing::error!(

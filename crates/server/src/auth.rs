@@ -9,6 +9,7 @@ use http::request::Parts;
 use model::{Problem, ProblemCode};
 
 use crate::address::ClientAddress;
+use crate::audit::Who;
 use crate::envelope::RequestId;
 use crate::if_match::if_match;
 use crate::refusal::Refusal;
@@ -43,6 +44,9 @@ pub(crate) async fn signed(parts: &mut Parts, app: &App) -> Result<Caller, Refus
         }
     };
     tracing::debug!(token.id = %caller.token, "caller is known");
+    if let Some(who) = parts.extensions.get::<Who>() {
+        who.is(&caller);
+    }
     app.edge.admit(&caller)?;
     caller.origin.if_generation = if_match(&parts.headers)?;
     Ok(caller)

@@ -15,6 +15,7 @@
 mod access;
 mod actions;
 mod address;
+mod audit;
 mod auth;
 mod body;
 mod change_vm;

@@ -115,6 +115,12 @@ fn unspoken(status: StatusCode) -> Option<Problem> {
     Some(Problem::new(code, code_row(code).title))
 }
 
+/// The code that a response on its way out is refused with.
+pub(crate) fn refused_with(response: &Response) -> Option<ProblemCode> {
+    let refusal = response.extensions().get::<Refusal>()?;
+    Some(refusal.problem.code)
+}
+
 fn status(code: ProblemCode) -> StatusCode {
     StatusCode::from_u16(code_row(code).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -1,9 +1,9 @@
 //! Every endpoint and its handler.
 
 use api::{
-    Access, Content, Endpoint, actions as a, console as c, events as e, exec as x, files as f, hosts as h,
-    images as i, keys as k, logs as l, problems as p, quotas as q, service as s, shares as sh, teams as t,
-    tokens as tk, users as u, vms as v, wait as w,
+    Access, Content, Endpoint, actions as a, audit as au, console as c, events as e, exec as x, files as f,
+    hosts as h, images as i, keys as k, logs as l, problems as p, quotas as q, service as s, shares as sh,
+    teams as t, tokens as tk, users as u, vms as v, wait as w,
 };
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
@@ -16,6 +16,7 @@ use model::{Problem, ProblemCode};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::audited;
 use crate::edges::{Edge, Edges};
 use crate::envelope::{envelope, flowing, in_time, open};
 use crate::once::once;
@@ -23,8 +24,8 @@ use crate::refusal::Refusal;
 use crate::relay::Relays;
 use crate::waiting::Execs;
 use crate::{
-    actions, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service, shares,
-    teams, tokens, users, vms, wait,
+    actions, audit, console, events, exec, files, hosts, images, keys, logs, problems, quotas, service,
+    shares, teams, tokens, users, vms, wait,
 };
 
 /// More than any request needs: 64 keys of 4 KiB are the most a create can carry.
@@ -102,6 +103,7 @@ pub(crate) fn router_until(control: Control, closing: Closing, streams: TaskTrac
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(app.control.clone(), audited))
         .layer(from_fn_with_state(edge, envelope))
         .with_state(app)
 }
@@ -169,6 +171,7 @@ fn routes() -> Vec<(&'static Endpoint, MethodRouter<App>)> {
         to(&q::GET, quotas::get),
         to(&q::PUT, quotas::put),
         to(&q::DELETE, quotas::delete),
+        to(&au::LIST, audit::list),
         to(&p::LIST, problems::list),
         to(&p::GET, problems::get),
         to(&s::HEALTH, service::health),

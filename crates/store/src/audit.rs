@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use model::{PrincipalName, TokenId, UserId};
 
-use crate::{StoreError, Write, row};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
+
+use crate::{Read, StoreError, Write, row};
 
 /// Something that somebody did, or was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +32,121 @@ pub struct NewAuditEntry {
     pub outcome: &'static str,
 }
 
+/// An entry as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its place in the order of commits, from 1.
+    pub sequence: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who, where that is known.
+    pub user: Option<UserId>,
+    /// That user's name then.
+    pub user_name: Option<PrincipalName>,
+    /// With which token.
+    pub token: Option<TokenId>,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// The id of the request.
+    pub request: Option<String>,
+    /// What.
+    pub operation: String,
+    /// To what.
+    pub target: Option<String>,
+    /// `ok`, or the code of the refusal.
+    pub outcome: String,
+}
+
+/// Which entries are wanted; what is `None` is no matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Of one user.
+    pub user: Option<UserId>,
+    /// Of one operation.
+    pub operation: Option<String>,
+    /// About one thing.
+    pub target: Option<String>,
+    /// With one outcome.
+    pub outcome: Option<String>,
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    /// What tells this filter from others.
+    pub fn identity(&self) -> impl Serialize + use<> {
+        (
+            self.user,
+            self.operation.clone(),
+            self.target.clone(),
+            self.outcome.clone(),
+            self.since.map(Timestamp::as_millisecond),
+            self.until.map(Timestamp::as_millisecond),
+        )
+    }
+}
+
+impl Read {
+    /// Up to `limit` entries before number `before`, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn audit_list(
+        &mut self,
+        filter: &AuditFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE sequence < ");
+        query.push_bind(before.map_or(Ok(i64::MAX), |before| row::keep("sequence", before))?);
+        let texts = [
+            (" AND user_id = ", filter.user.map(|user| user.to_string())),
+            (" AND operation = ", filter.operation.clone()),
+            (" AND target = ", filter.target.clone()),
+            (" AND outcome = ", filter.outcome.clone()),
+        ];
+        for (condition, value) in texts {
+            if let Some(value) = value {
+                query.push(condition).push_bind(value);
+            }
+        }
+        for (condition, time) in [(" AND at >= ", filter.since), (" AND at < ", filter.until)] {
+            if let Some(time) = time {
+                query.push(condition).push_bind(time.as_millisecond());
+            }
+        }
+        query
+            .push(" ORDER BY sequence DESC LIMIT ")
+            .push_bind(i64::from(limit));
+        let rows = query
+            .build()
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the audit"))?;
+        rows.iter().map(entry).collect()
+    }
+}
+
 impl Write {
+    /// Forgets the oldest entries from before a time, a few at once. Gives how many went.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn audit_prune(&mut self, before: Timestamp, at_once: u32) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM audit WHERE sequence IN (SELECT sequence FROM audit \
+             WHERE at < $1 ORDER BY sequence LIMIT $2)",
+        )
+        .bind(before.as_millisecond())
+        .bind(i64::from(at_once))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::sql("forget old audit entries"))?;
+        Ok(done.rows_affected())
+    }
+
     /// Keeps an entry.
     ///
     /// # Errors
@@ -54,4 +172,19 @@ impl Write {
         .map_err(StoreError::sql("keep an audit entry"))?;
         Ok(())
     }
+}
+
+fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
+    Ok(AuditEntry {
+        sequence: row::number(row, "sequence")?,
+        at: row::time(row, "at")?,
+        user: row::parsed_or_none(row, "user_id")?,
+        user_name: row::parsed_or_none(row, "user_name")?,
+        token: row::parsed_or_none(row, "token")?,
+        address: row::parsed_or_none(row, "address")?,
+        request: row::text_or_none(row, "request")?,
+        operation: row::text(row, "operation")?,
+        target: row::text_or_none(row, "target")?,
+        outcome: row::text(row, "outcome")?,
+    })
 }

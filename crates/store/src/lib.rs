@@ -48,7 +48,7 @@ mod vm_label;
 mod vm_page;
 
 pub use answer::Answer;
-pub use audit::NewAuditEntry;
+pub use audit::{AuditEntry, AuditFilter, NewAuditEntry};
 pub use error::StoreError;
 pub use event::{NewEvent, StoredEvent};
 pub use examine::{Examined, examine};

@@ -5,6 +5,7 @@
 
 mod account;
 mod actions;
+mod audit;
 mod calls;
 mod error;
 mod files;
