@@ -8,6 +8,7 @@ mod far;
 mod files;
 mod logs;
 mod programs;
+mod rights;
 
 use std::time::Duration;
 
