@@ -3,14 +3,13 @@
 import importlib
 import os
 import pkgutil
-import time
 
 import pitwall_client.api
 from pitwall_client import AuthenticatedClient
-from pitwall_client.models import CreateVm, Problem, Vm
+from pitwall_client.models import CreateVm, Problem, Vm, VmWaitFor
 
+# Seconds.
 LIMIT = 30
-PAUSE = 0.05
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me"
 
 client = AuthenticatedClient(base_url=os.environ["PITWALL_URL"], token=os.environ["PITWALL_TOKEN"])
@@ -26,18 +25,8 @@ def call(operation, *arguments, **fields):
 
 
 def wait(vm, status):
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        if "vm_wait" in MODULES:
-            answer = call("vm_wait", vm, for_=status, timeout=LIMIT)
-            assert answer.status_code == 200 and answer.parsed.reached, answer
-            return
-        answer = call("vm_get", vm)
-        if answer.status_code == (404 if status == "DELETED" else 200):
-            if status == "DELETED" or answer.parsed.status == status:
-                return
-        time.sleep(PAUSE)
-    raise TimeoutError(f"{vm} is not {status} after {LIMIT} s")
+    answer = call("vm_wait", vm, for_=VmWaitFor(status), timeout=LIMIT)
+    assert answer.status_code == 200 and answer.parsed.reached, answer
 
 
 def main():

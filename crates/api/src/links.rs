@@ -1,5 +1,6 @@
 //! Where an answer says what another operation needs, and the names alone do not tell (OpenAPI 3.1 section 4.8.20).
 
+use serde_json::json;
 use utoipa::openapi::link::{Link, LinkBuilder};
 
 use crate::Endpoint;
@@ -25,6 +26,8 @@ const KEY: &[(&str, &str)] = &[
 const TOKEN: &[(&str, &str)] = &[("user", "$request.path.user"), ("token", "$response.body#/id")];
 
 const LINKS: &[Row] = &[
+    ("user_create", 201, "login", &[]),
+    ("user_code", 200, "login", &[]),
     ("me", 200, "user_get", ME),
     ("me", 200, "key_list", ME),
     ("me", 200, "key_create", ME),
@@ -57,6 +60,13 @@ pub(crate) fn from(endpoint: &Endpoint, status: u16) -> Vec<(&'static str, Link)
         let whole = parameters
             .iter()
             .fold(link, |link, (name, place)| link.parameter(*name, *place));
+        let whole = match next {
+            "login" => whole.request_body(Some(json!({
+                "code": "$response.body#/code",
+                "name": "pwctl on laptop",
+            }))),
+            _ => whole,
+        };
         (next, whole.build())
     };
     rows.map(link).collect()

@@ -104,7 +104,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
         .operation_id(Some(endpoint.operation_id))
         .summary(Some(endpoint.summary));
     for name in endpoint.parameters() {
-        operation = operation.parameter(path_parameter(name));
+        operation = operation.parameter(path_parameter(endpoint, name));
     }
     for query in endpoint.query {
         operation = operation.parameter(query_parameter(query));
@@ -260,15 +260,22 @@ fn refusal(codes: &[ProblemCode]) -> Response {
         .build()
 }
 
-fn path_parameter(name: &str) -> Parameter {
-    let description = match name {
-        "vm" => "A VM: its id, or its name (its id where it was found)",
-        "host" => "A host: its id or its name",
-        "code" => "A problem code",
-        "exec" => "A program that was asked for: its id",
-        _ => "",
+fn path_parameter(endpoint: &Endpoint, name: &str) -> Parameter {
+    let (description, example) = match name {
+        "vm" => ("A VM: its id, or its name (its id where it was found)", None),
+        "host" => ("A host: its id or its name", None),
+        "code" => ("A problem code", Some("not_found")),
+        "exec" => ("A program that was asked for: its id", None),
+        "user" if endpoint.path.starts_with("/v1/teams/") => ("A user: its id or its name", Some("ann")),
+        "user" => ("A user: its id, its name, or `me`", Some("me")),
+        "team" => ("A team: its id or its name", Some("ops")),
+        "principal" => ("A user or a team: its id or its name", Some("ops")),
+        "fingerprint" => ("The SHA256 fingerprint of a key", None),
+        "token" => ("A token: its id", None),
+        _ => ("", None),
     };
-    parameter(name, ParameterIn::Path, Required::True, description)
+    let schema = text().examples(example);
+    parameter(name, ParameterIn::Path, Required::True, description, schema)
 }
 
 fn query_parameter(query: &Query) -> Parameter {
@@ -327,16 +334,28 @@ fn terms(endpoint: &Endpoint) -> Vec<Parameter> {
 
 fn last_event_id() -> Parameter {
     let description = "The id of the last event received: the events after it follow";
-    parameter("Last-Event-ID", ParameterIn::Header, Required::False, description)
+    parameter(
+        "Last-Event-ID",
+        ParameterIn::Header,
+        Required::False,
+        description,
+        text(),
+    )
 }
 
-fn parameter(name: &str, place: ParameterIn, required: Required, description: &str) -> Parameter {
+fn parameter(
+    name: &str,
+    place: ParameterIn,
+    required: Required,
+    description: &str,
+    schema: ObjectBuilder,
+) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
         .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .schema(Some(schema.build()))
         .build()
 }
 

@@ -82,16 +82,16 @@ pub struct CreateToken {
     pub name: String,
     /// What it is good for; whatever the token that asks is, where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Vec<ScopeName>>, min_items = 1, example = json!(["vm:read"]))]
+    #[schema(value_type = Option<Vec<ScopeName>>, min_items = 1, example = json!(["vm:read"]))]
     pub scopes: Option<Vec<String>>,
     /// From when on it is good for nothing, RFC 3339; after 90 days where nothing is said, or when the token that asks
     /// is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, format = "date-time")]
+    #[schema(format = "date-time")]
     pub expires_at: Option<String>,
     /// The same in seconds from now; one of the two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1, maximum = 316_224_000, example = 86_400)]
+    #[schema(minimum = 1, maximum = 316_224_000, example = 86_400)]
     pub expires_in_seconds: Option<u64>,
 }
 

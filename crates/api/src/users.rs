@@ -65,7 +65,7 @@ pub struct CreateUser {
     pub name: String,
     /// What it is here: `member`, where left out, or `admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<RoleName>, example = "member")]
+    #[schema(value_type = Option<RoleName>, example = "member")]
     pub role: Option<String>,
 }
 

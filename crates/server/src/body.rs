@@ -99,14 +99,16 @@ fn write_in_integers(value: &mut Value) -> bool {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => false,
         Value::Number(number) => {
-            // Beyond 2^53 a float is none of the integers near it.
+            // Beyond 2^53 a float is none of the integers near it. From 2^50 on the parser may have missed the last bit,
+            // which is a fraction still.
+            let is_whole = |float: &f64| float.fract() == 0.0 || float.abs() >= 1_125_899_906_842_624.0;
             let whole = number
                 .as_f64()
-                .filter(|float| float.fract() == 0.0 && float.abs() < 9e15);
+                .filter(|float| is_whole(float) && float.abs() < 9e15);
             let is_float = number.is_f64();
             match whole.filter(|_| is_float) {
                 Some(float) => {
-                    *number = (float as i64).into();
+                    *number = (float.round() as i64).into();
                     true
                 }
                 None => false,
@@ -181,6 +183,9 @@ mod tests {
         let body = r#"{"name":"a","image":"b","keys":[],"cpus":2.0,"memory_bytes":1e9}"#;
         let wish: CreateVm = parse(body.as_bytes()).unwrap();
         assert_eq!((wish.cpus, wish.memory_bytes), (Some(2), Some(1_000_000_000)));
+        let body = r#"{"name":"a","image":"b","disk_bytes":4232149974312538.0}"#;
+        let wish: CreateVm = parse(body.as_bytes()).unwrap();
+        assert_eq!(wish.disk_bytes, Some(4_232_149_974_312_538));
         let problem = refused(r#"{"name":"a","image":"b","keys":[],"cpus":2.5}"#);
         assert_eq!(problem.pointer.as_deref(), Some("/cpus"));
     }
