@@ -223,7 +223,10 @@ mod tests {
             assert_eq!(refused, Some((Resource::Vms, 10, used, 1)));
         }
         let cpus = |cpus| Usage { cpus, ..NONE };
-        assert_eq!(refusal(&limits, &cpus(3), &cpus(2)), Some((Resource::Cpus, 4, 3, 2)));
+        assert_eq!(
+            refusal(&limits, &cpus(3), &cpus(2)),
+            Some((Resource::Cpus, 4, 3, 2))
+        );
         let memory = Usage {
             memory_bytes: u64::MAX,
             ..NONE
