@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use wire::guest::{Config, GuestFrame, HostFrame};
 
 use crate::can_boot;
 use crate::image::{Image, upper_disk};
@@ -44,6 +46,57 @@ fn two_hundred_sessions_at_once_fit_into_half_of_512_mib() {
     for mut client in clients {
         assert_eq!(client.wait().unwrap().code(), Some(0));
     }
+}
+
+#[test]
+fn a_machine_ends_the_sessions_of_a_barred_key_and_tells_how_it_is_used() {
+    if !can_boot() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = Image::busybox(folder.path());
+    let upper = upper_disk(folder.path());
+    let mut vm = Vm::start(folder.path(), &image, &upper);
+    vm.wait_ready();
+    let master = Master::start(vm.client(), "root", &[]);
+    let mut session = waiting(&master);
+    renew(&mut vm, |config| {
+        config.usage_every = Some(Duration::from_secs(1))
+    });
+    let used = vm.wait(|frame| matches!(frame, GuestFrame::Usage(usage) if usage.sessions == 1));
+    let fingerprint = Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(vm.key.path())
+        .output()
+        .unwrap();
+    let line = String::from_utf8(fingerprint.stdout).unwrap();
+    let barred = vec![line.split_whitespace().nth(1).unwrap().to_owned()];
+    let start = Instant::now();
+    renew(&mut vm, |config| config.ssh.barred = barred);
+    wait_for("the session's end", Duration::from_secs(2), || {
+        session.try_wait().unwrap()
+    });
+    eprintln!(
+        "the session ended {} ms after it was barred",
+        start.elapsed().as_millis()
+    );
+    let unused = vm.wait(|frame| matches!(frame, GuestFrame::Usage(usage) if usage.sessions == 0));
+    let (GuestFrame::Usage(used), GuestFrame::Usage(unused)) = (used, unused) else {
+        panic!("other frames fit");
+    };
+    assert_eq!((used.logins, unused.logins), (1, 1));
+    assert!(
+        used.busy > Duration::ZERO && unused.busy >= used.busy,
+        "{used:?} {unused:?}"
+    );
+}
+
+/// Gives the machine a newer configuration.
+fn renew(vm: &mut Vm, change: impl FnOnce(&mut Config)) {
+    change(&mut vm.config);
+    vm.config.revision += 1;
+    let config = vm.config.clone();
+    vm.send(&HostFrame::Config(Box::new(config)));
 }
 
 fn waiting(master: &Master) -> Child {
