@@ -69,6 +69,15 @@ impl Lock {
         Ok(Self(lock))
     }
 
+    /// Who holds the lock, if anybody does. Nothing is made or taken.
+    pub(crate) fn holder(path: &Path) -> Option<i32> {
+        let file = File::open(path).ok()?;
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Err((mut file, nix::Error::EWOULDBLOCK)) => Some(holder(&mut file)),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Ends whoever holds the lock, politely, and takes it.
     pub(crate) fn wrest(path: &Path, patience: Duration) -> Result<Self, LockError> {
         let deadline = Instant::now() + patience;
@@ -122,7 +131,12 @@ mod tests {
             Err(LockError::Held { pid }) => assert_eq!(pid.unsigned_abs(), std::process::id()),
             other => panic!("{:?}", other.map(|_| ())),
         }
+        assert_eq!(
+            Lock::holder(&path).map(i32::unsigned_abs),
+            Some(std::process::id())
+        );
         drop(held);
+        assert_eq!(Lock::holder(&path), None);
         Lock::take(&path).unwrap();
     }
 }

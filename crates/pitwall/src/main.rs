@@ -46,11 +46,7 @@ enum Role {
     /// End everything here: control plane, VMs, network. What is asked stays, and `up` brings it back
     Down,
     /// Say what this host can do, what is missing, and the command that mends it
-    Doctor {
-        /// Answer with one JSON document
-        #[arg(long)]
-        json: bool,
-    },
+    Doctor(doctor::Options),
 }
 
 fn main() -> ExitCode {
@@ -70,7 +66,7 @@ fn main() -> ExitCode {
                     Role::Orchestrator { setup: true } => roles::orchestrator_setup(settings).await,
                     Role::Orchestrator { setup: false } => roles::orchestrator(settings).await,
                     Role::Down => roles::down(settings).await,
-                    Role::Doctor { json } => doctor::run(&settings, json).await,
+                    Role::Doctor(options) => doctor::run(&settings, options).await,
                 }
             })
         });

@@ -157,7 +157,7 @@ pub(crate) fn capacity(settings: &Settings) -> Result<Capacity, RoleError> {
 }
 
 /// `MemTotal` of proc(5), in bytes.
-fn memory_bytes() -> Result<u64, RoleError> {
+pub(crate) fn memory_bytes() -> Result<u64, RoleError> {
     let path = Path::new("/proc/meminfo");
     let text = fs::read_to_string(path).map_err(|source| RoleError::Directory {
         path: path.into(),

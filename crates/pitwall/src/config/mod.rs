@@ -293,6 +293,13 @@ fn host_name(machine_name: &str) -> String {
     }
 }
 
+/// The defaults, for tests of other rooms.
+#[cfg(test)]
+pub(crate) fn testing() -> Settings {
+    let file = File::defaults().expect("the defaults are a file");
+    check(&file, "box").expect("the defaults are good")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@
 mod adoption;
 mod clock;
 mod deletion;
+mod doctor;
 mod env;
 mod errors;
 mod firecracker;
