@@ -51,7 +51,6 @@ pub struct OnceRequest {
 
 #[derive(Default)]
 struct Progress {
-    operation: Option<Operation>,
     /// What it is done to, where a right on that was asked for.
     target: Option<String>,
     held: Option<Change>,
@@ -146,20 +145,22 @@ impl Control {
     ///
     /// # Errors
     /// The memory refuses; then nothing was done.
-    pub async fn answer_keep(&self, caller: &Caller, answer: String) -> Result<(), Error> {
+    pub async fn answer_keep(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        answer: String,
+    ) -> Result<(), Error> {
         let Some(once) = &caller.origin.once else {
             return Ok(());
         };
-        let (held, operation, target) = {
+        let (held, target) = {
             let mut progress = once.progress();
-            (progress.held.take(), progress.operation, progress.target.clone())
-        };
-        // Whoever changes nothing of what is kept is asked again without harm.
-        let Some(operation) = operation else {
-            return Ok(());
+            (progress.held.take(), progress.target.clone())
         };
         let mut change = match held {
             Some(change) => change,
+            // Nothing was to be changed; that is remembered as well.
             None => self.change().await?,
         };
         let kept = once
@@ -186,13 +187,10 @@ impl Control {
             return Ok(());
         };
         let answered = answer(change, caller, once, operation, self.answered_since()).await?;
-        let mut progress = once.progress();
-        progress.operation = Some(operation);
         if answered.is_some() {
-            progress.answered = answered;
+            once.progress().answered = answered;
             return Err(answered_before().into());
         }
-        drop(progress);
         change.once = Some(once.clone());
         Ok(())
     }

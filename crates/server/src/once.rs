@@ -98,7 +98,7 @@ async fn do_once(app: &App, operation: Operation, request: Request, next: Next) 
         once.drop_held();
         return Ok(response);
     }
-    keep(app, &caller, response).await
+    keep(app, (&caller, operation), response).await
 }
 
 async fn whole(body: Body) -> Result<Bytes, Problem> {
@@ -116,7 +116,11 @@ async fn whole(body: Body) -> Result<Bytes, Problem> {
 }
 
 /// Keeps an answer, and with it what was done.
-async fn keep(app: &App, caller: &Caller, response: Response) -> Result<Response, Refusal> {
+async fn keep(
+    app: &App,
+    (caller, operation): (&Caller, Operation),
+    response: Response,
+) -> Result<Response, Refusal> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, ANSWER_LIMIT).await.map_err(|_| unkeepable())?;
     let headers = KEPT_HEADERS.into_iter().filter_map(|name| {
@@ -129,7 +133,7 @@ async fn keep(app: &App, caller: &Caller, response: Response) -> Result<Response
         body: without_secret(&body)?,
     };
     let kept = serde_json::to_string(&kept).map_err(|_| unkeepable())?;
-    app.control.answer_keep(caller, kept).await?;
+    app.control.answer_keep(caller, operation, kept).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 

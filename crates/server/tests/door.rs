@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cloud;
+mod once;
+mod terms;
 
 use std::fmt::Write;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{ProblemCode, Right, Role, Status};
+use model::{Capacity, ProblemCode, Right, Role, Status};
 
 use super::world::{World, request};
 use crate::{Caller, CreateVm, ListVms, Page, PageRequest, VmSort, VmView};
@@ -155,6 +155,12 @@ async fn filters_must_all_fit_and_orders_hold() {
 async fn a_walk_meets_what_stays_exactly_once() {
     for (by_name, descending) in [(false, false), (false, true), (true, false), (true, true)] {
         let (world, mut host) = World::with_host().await;
+        host.capacity = Some(Capacity {
+            cpus: 100,
+            memory_bytes: 100 << 30,
+            disk_bytes: 1 << 40,
+        });
+        world.deliver(&host.report()).await;
         let ann = world.person("ann", Role::Member).await;
         let mut going = Vec::new();
         for number in 0..30 {

@@ -39,7 +39,7 @@ impl World {
         }
         let vm = made.map_err(code)?;
         self.control
-            .answer_keep(caller, ANSWER.to_owned())
+            .answer_keep(caller, Operation::VmCreate, ANSWER.to_owned())
             .await
             .map_err(code)?;
         Ok(Ok(vm))
@@ -148,7 +148,7 @@ async fn rights_are_asked_again() {
     world.control.vm_stop(&first, &vm.into()).await.unwrap();
     world
         .control
-        .answer_keep(&first, ANSWER.to_owned())
+        .answer_keep(&first, Operation::VmStop, ANSWER.to_owned())
         .await
         .unwrap();
     let again = async || {
@@ -175,7 +175,7 @@ async fn what_changed_nothing_is_kept_as_well() {
     world.control.vm_start(&first, &vm.into()).await.unwrap();
     world
         .control
-        .answer_keep(&first, ANSWER.to_owned())
+        .answer_keep(&first, Operation::VmStart, ANSWER.to_owned())
         .await
         .unwrap();
     world.control.vm_stop(&world.caller, &vm.into()).await.unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,13 +29,14 @@ pub(crate) const HOST_KEY: &str =
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Cloud {
-    router: Router,
+    pub(crate) router: Router,
     pub(crate) token: String,
     control: Control,
     bus: Bus,
     reports: u64,
     driver: tokio::task::JoinHandle<()>,
-    _folder: TempDir,
+    /// Held for as long as the database is open.
+    folder: Option<TempDir>,
 }
 
 #[derive(Debug)]
@@ -53,18 +55,19 @@ impl Answer {
 impl Cloud {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
+        let mut cloud = Self::open_in(folder.path()).await;
+        cloud.folder = Some(folder);
+        cloud
+    }
+
+    /// One whose database lies here, and may be there already.
+    pub(crate) async fn open_in(folder: &Path) -> Self {
+        let store = Store::open(&folder.join("pitwall.db")).await.unwrap();
         let bus = Bus::in_process();
         let control = Control::open(ControlConfig::new(store, bus.clone(), Link::in_process()))
             .await
             .unwrap();
-        let token = control
-            .admin_token_ensure()
-            .await
-            .unwrap()
-            .unwrap()
-            .reveal()
-            .to_owned();
+        let token = control.admin_token_renew().await.unwrap().reveal().to_owned();
         let running = control.clone();
         let driver = tokio::spawn(async move { running.run(std::future::pending()).await });
         let router = server::router(control.clone());
@@ -75,7 +78,7 @@ impl Cloud {
             bus,
             reports: 0,
             driver,
-            _folder: folder,
+            folder: None,
         }
     }
 
