@@ -14,6 +14,7 @@ mod host;
 mod image;
 mod key;
 mod keys;
+mod label;
 mod login;
 mod logs;
 mod ls;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Rm(rm::Rm),
     /// List the keys that may sign in to a VM, and change them
     Keys(keys::Keys),
+    /// Show a VM's labels, and change them
+    Label(label::Label),
     /// Open a shell in a VM, or run a command there
     Ssh(ssh::Ssh),
     /// Print a line that signs in to a VM, to paste into a shell
@@ -159,6 +162,7 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
         | Command::Stop(_)
         | Command::Rm(_)
         | Command::Keys(_)
+        | Command::Label(_)
         | Command::SshCommand(_)
         | Command::Logs(_)
         | Command::Console(_)
@@ -202,6 +206,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> R
         Command::Stop(command) => command.run(global, output).await,
         Command::Rm(command) => command.run(global, output).await,
         Command::Keys(command) => command.run(global, output).await,
+        Command::Label(command) => command.run(global, output).await,
         Command::Ssh(command) => command.run(global).await,
         Command::SshCommand(command) => command.run(global, output).await,
         Command::Host(command) => command.run(global, output).await,
