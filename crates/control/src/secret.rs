@@ -104,7 +104,7 @@ impl Control {
         ask.answer(answer);
     }
 
-    async fn secret_find(
+    pub(crate) async fn secret_find(
         &self,
         host: HostId,
         request: SecretRequest,

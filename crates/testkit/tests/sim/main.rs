@@ -12,6 +12,7 @@ mod images;
 mod lifecycle;
 mod logs;
 mod plans;
+mod private;
 mod random;
 mod restarts;
 mod streams;

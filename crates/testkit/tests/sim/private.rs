@@ -1,0 +1,141 @@
+//! Images that need credentials, on a host whose cache all VMs share.
+
+mod registry;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use api::{CreateVm, RegistryAuth, Vm};
+use driver::Needs;
+use model::Status;
+use testkit::{Cloud, until};
+
+use crate::support::{expect, remove, wish};
+use registry::Registry;
+
+const CANARY: &str = "canary-p4ssword";
+
+fn right() -> RegistryAuth {
+    RegistryAuth {
+        username: "fred".to_owned(),
+        password: CANARY.to_owned(),
+    }
+}
+
+fn wrong() -> RegistryAuth {
+    RegistryAuth {
+        password: "guessed".to_owned(),
+        ..right()
+    }
+}
+
+async fn cloud() -> Cloud {
+    let needs = Needs {
+        root_filesystem: true,
+        tap: true,
+        ..Needs::default()
+    };
+    Cloud::start_needing(needs, 1).await.unwrap()
+}
+
+async fn ask(cloud: &Cloud, name: &str, image: &str, registry_auth: Option<RegistryAuth>) -> Vm {
+    let asked = CreateVm {
+        image: image.to_owned(),
+        disk_bytes: Some(64 << 20),
+        registry_auth,
+        ..wish(name)
+    };
+    cloud.client().unwrap().vm_create(&asked).await.unwrap()
+}
+
+async fn expect_forbidden(cloud: &Cloud, name: &str) {
+    let client = cloud.client().unwrap();
+    let told = |vm: &Vm| vm.status.known() == Some(Status::Error);
+    let vm = until("it is an error", || client.vm_get(name), told)
+        .await
+        .unwrap();
+    assert_eq!(vm.reason.unwrap().code, "image_forbidden", "{name}");
+}
+
+#[tokio::test]
+async fn a_private_image_in_the_cache_serves_only_who_may_pull_it() {
+    let registry = Registry::start().await;
+    let cloud = cloud().await;
+    let [by_tag, by_digest] = registry.references();
+    ask(&cloud, "before", &by_tag, None).await;
+    expect_forbidden(&cloud, "before").await;
+    ask(&cloud, "owner", &by_tag, Some(right())).await;
+    let owner = expect(&cloud, "owner", Status::Running).await;
+    assert!(by_digest.ends_with(owner.image_digest.as_deref().unwrap()));
+
+    let refused = [
+        ("nobody-tag", &by_tag, None),
+        ("nobody-digest", &by_digest, None),
+        ("guess-tag", &by_tag, Some(wrong())),
+        ("guess-digest", &by_digest, Some(wrong())),
+    ];
+    for (name, image, auth) in refused {
+        ask(&cloud, name, image, auth).await;
+        expect_forbidden(&cloud, name).await;
+    }
+    ask(&cloud, "second", &by_digest, Some(right())).await;
+    expect(&cloud, "second", Status::Running).await;
+    assert_eq!(cloud.hosts[0].sim.starts(), 2, "nobody else's machine began");
+}
+
+#[tokio::test]
+async fn a_vm_goes_on_from_the_cache_when_its_registry_and_control_are_away() {
+    let registry = Registry::start().await;
+    let mut cloud = cloud().await;
+    let [by_tag, _] = registry.references();
+    ask(&cloud, "web", &by_tag, Some(right())).await;
+    let vm = expect(&cloud, "web", Status::Running).await;
+    drop(registry);
+    cloud.end().await;
+    let host = &mut cloud.hosts[0];
+    host.end().await;
+    host.sim.forget_everything();
+    host.begin().await.unwrap();
+    cloud.begin().await.unwrap();
+    let again = expect(&cloud, "web", Status::Running).await;
+    assert_eq!(again.image_digest, vm.image_digest);
+}
+
+#[tokio::test]
+async fn a_password_is_on_no_disk_but_in_the_database() {
+    let registry = Registry::start().await;
+    let cloud = cloud().await;
+    let [by_tag, _] = registry.references();
+    let created = ask(&cloud, "web", &by_tag, Some(right())).await;
+    let running = expect(&cloud, "web", Status::Running).await;
+    assert!(!format!("{created:?} {running:?}").contains(CANARY));
+    assert_eq!(holding(cloud.hosts[0].state()), Vec::<PathBuf>::new());
+    let database = cloud.database();
+    let kept = holding(database.parent().unwrap());
+    let is_database = |path: &PathBuf| path.to_string_lossy().starts_with(&*database.to_string_lossy());
+    assert!(!kept.is_empty() && kept.iter().all(is_database), "{kept:?}");
+    remove(&cloud, "web").await;
+}
+
+/// The files below a directory that hold the password.
+fn holding(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if fs::read(&path).is_ok_and(|content| has_canary(&content)) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn has_canary(content: &[u8]) -> bool {
+    content
+        .windows(CANARY.len())
+        .any(|part| part == CANARY.as_bytes())
+}
