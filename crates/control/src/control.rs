@@ -144,8 +144,10 @@ impl Control {
         self.inner.installation
     }
 
+    /// Now, as exactly as times are kept, so that what is answered is what is read later.
     pub(crate) fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        let now = self.inner.clock.now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 }
 
