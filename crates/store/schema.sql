@@ -1,3 +1,20 @@
+CREATE TABLE answers (
+    user_id TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    -- The Idempotency-Key.
+    key TEXT NOT NULL,
+    -- The digest of the request's body, as values.
+    body TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    -- What it was done to, where that has an id.
+    target TEXT,
+    -- The answer: status, headers and body, without secrets.
+    answer TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, method, path, key)
+);
+
 CREATE TABLE audit (
     sequence BIGINT PRIMARY KEY,
     at BIGINT NOT NULL,
@@ -24,7 +41,7 @@ CREATE TABLE events (
     vm TEXT NOT NULL,
     generation BIGINT NOT NULL,
     data TEXT NOT NULL
-);
+, audience TEXT);
 
 CREATE TABLE found (
     host TEXT NOT NULL REFERENCES hosts (id),
@@ -85,6 +102,15 @@ CREATE TABLE principals (
     created_at BIGINT NOT NULL
 );
 
+CREATE TABLE quotas (
+    principal TEXT PRIMARY KEY REFERENCES principals (id) ON DELETE CASCADE,
+    vms BIGINT,
+    cpus BIGINT,
+    memory_bytes BIGINT,
+    disk_bytes BIGINT,
+    running BIGINT
+);
+
 CREATE TABLE schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL);
 
 CREATE TABLE secrets (
@@ -131,6 +157,13 @@ CREATE TABLE tokens (
 , user_id TEXT REFERENCES principals (id) ON DELETE CASCADE, scopes TEXT NOT NULL
     DEFAULT '["vm:read","vm:use","vm:write","account:read","account:write","admin"]', expires_at BIGINT, last_used_at BIGINT);
 
+CREATE TABLE vm_labels (
+    vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (vm, name)
+);
+
 CREATE TABLE vms (
     id TEXT PRIMARY KEY,
     host TEXT NOT NULL REFERENCES hosts (id),
@@ -148,9 +181,13 @@ CREATE TABLE vms (
     authorized_keys TEXT NOT NULL,
     needs TEXT NOT NULL,
     created_at BIGINT NOT NULL
-, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT, owner TEXT REFERENCES principals (id), own_keys TEXT NOT NULL DEFAULT '[]', account_keys SMALLINT NOT NULL DEFAULT 1, barred TEXT NOT NULL DEFAULT '[]', idle_after BIGINT);
+, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT, owner TEXT REFERENCES principals (id), own_keys TEXT NOT NULL DEFAULT '[]', account_keys SMALLINT NOT NULL DEFAULT 1, barred TEXT NOT NULL DEFAULT '[]', idle_after BIGINT, labels TEXT NOT NULL DEFAULT '{}', ttl BIGINT, expires_at BIGINT, grace BIGINT NOT NULL DEFAULT 259200, stopped_at BIGINT, warned SMALLINT NOT NULL DEFAULT 0, lease BIGINT);
+
+CREATE INDEX answers_by_time ON answers (at);
 
 CREATE INDEX audit_by_user ON audit (user_id, sequence);
+
+CREATE INDEX events_by_time ON events (at);
 
 CREATE INDEX events_by_vm ON events (vm, sequence);
 
@@ -160,9 +197,19 @@ CREATE INDEX secrets_by_vm ON secrets (vm);
 
 CREATE INDEX shares_by_principal ON shares (principal);
 
+CREATE INDEX vms_by_expiry ON vms (expires_at) WHERE expires_at IS NOT NULL;
+
 CREATE INDEX vms_by_host ON vms (host);
 
-CREATE INDEX vms_by_name ON vms (name);
+CREATE INDEX vms_by_lease ON vms (lease) WHERE lease IS NOT NULL;
+
+CREATE INDEX vms_by_name ON vms (name, id);
+
+CREATE INDEX vms_by_owner_and_any_name ON vms (owner, name, id);
 
 CREATE UNIQUE INDEX vms_by_owner_and_name ON vms (owner, name) WHERE remove = 0;
+
+CREATE INDEX vms_by_owner_and_time ON vms (owner, created_at, id);
+
+CREATE INDEX vms_by_time ON vms (created_at, id);
 
