@@ -163,7 +163,7 @@ impl Stage {
         (target, caller.clone())
     }
 
-    #[expect(clippy::too_many_lines, reason = "a table: a line for each operation")]
+    /// A line for each operation.
     async fn attempt(&self, operation: Operation, caller: &Caller, on: &Target) -> Result<(), Error> {
         let control = &self.world.control;
         let page = PageRequest::default();
@@ -317,13 +317,13 @@ impl Stage {
 /// What a try was refused for, as far as rights go. Whatever else is said comes from behind the door.
 fn refused_for(outcome: Result<(), Error>, need: Need) -> Option<ProblemCode> {
     let code = outcome.err()?.problem.code;
-    let is_about_rights = match code {
-        ProblemCode::Forbidden | ProblemCode::AdminOnly | ProblemCode::InsufficientScope => true,
-        // An admin who may look for what is not there is told so.
-        ProblemCode::NotFound => need != Need::Admin,
-        _ => false,
-    };
-    is_about_rights.then_some(code)
+    // An admin who looks for what is not there is told so.
+    let is_hidden = code == ProblemCode::NotFound && need != Need::Admin;
+    let is_refused = matches!(
+        code,
+        ProblemCode::Forbidden | ProblemCode::AdminOnly | ProblemCode::InsufficientScope
+    );
+    (is_hidden || is_refused).then_some(code)
 }
 
 #[tokio::test]
