@@ -62,7 +62,7 @@ pub(crate) fn from(endpoint: &Endpoint, status: u16) -> Vec<(&'static str, Link)
             .fold(link, |link, (name, place)| link.parameter(*name, *place));
         let whole = match next {
             "login" => whole.request_body(Some(json!({
-                "code": "$response.body#/code",
+                "code": "$response.body#/secret",
                 "name": "pwctl on laptop",
             }))),
             _ => whole,

@@ -208,6 +208,9 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     if endpoint.takes_condition() {
         codes.push(ProblemCode::Changed);
     }
+    if endpoint.takes_key() || endpoint.takes_condition() || !endpoint.query.is_empty() {
+        codes.push(ProblemCode::InvalidRequest);
+    }
     if let Access::Scope(scope) = endpoint.access {
         codes.extend([
             ProblemCode::Unauthenticated,
@@ -235,7 +238,10 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     ]);
     let mut by_status: BTreeMap<u16, Vec<ProblemCode>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code_row(code).status).or_default().push(code);
+        let of_status = by_status.entry(code_row(code).status).or_default();
+        if !of_status.contains(&code) {
+            of_status.push(code);
+        }
     }
     by_status
         .into_iter()

@@ -307,7 +307,7 @@ impl World {
     async fn code(&self) -> String {
         let friend = [FRIEND.to_owned()];
         let user = self.ask(Persona::Admin, "user_code", &friend, None).await;
-        json!({ "code": user["code"], "name": "a machine" }).to_string()
+        json!({ "code": user["secret"], "name": "a machine" }).to_string()
     }
 
     async fn request(
