@@ -16,14 +16,14 @@ const LONGEST: u64 = 32 * 1024;
 #[derive(Debug, Args)]
 pub(crate) struct Registry {
     /// Pull the image as this user; the password is asked for, or read from standard input
-    #[arg(long = "registry-user", value_name = "NAME")]
-    user: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    registry_user: Option<String>,
 }
 
 impl Registry {
     /// The credentials, where a user is given.
     pub(crate) async fn auth(&self) -> Result<Option<RegistryAuth>, Failure> {
-        let Some(username) = self.user.clone() else {
+        let Some(username) = self.registry_user.clone() else {
             return Ok(None);
         };
         let password = if io::stdin().is_terminal() {

@@ -28,8 +28,6 @@ pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) machine: Machine,
     #[command(flatten)]
-    registry: Registry,
-    #[command(flatten)]
     options: Options,
     #[command(flatten)]
     waiting: Waiting,
@@ -139,7 +137,6 @@ impl Create {
             image_keys: self.options.image_keys,
             console: self.options.console,
             service: self.options.service(),
-            registry_auth: self.registry.auth().await?,
             ..self.machine.wish(self.name, &self.image, global).await?
         };
         let client = connect(global)?;

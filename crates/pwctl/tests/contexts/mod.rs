@@ -65,11 +65,11 @@ fn is_whole(request: &[u8]) -> bool {
 }
 
 fn answer(request: &str) -> String {
-    const TOKEN: &str = r#"{"id":"token_00000000000000000000000000","name":"n","scopes":[],"created_at":"2026-11-22T09:00:00Z",
+    const TOKEN: &str = r#"{"id":"tok_00000000000000000000000000","name":"n","scopes":[],"created_at":"2026-11-22T09:00:00Z",
         "expires_at":null,"last_used_at":null,"secret":"pwt_new"}"#;
     const ME: &str = r#"{"user":{"id":"user_00000000000000000000000000","name":"ann","role":"member","disabled":false,
         "created_at":"2026-11-22T09:00:00Z","secret":null},"teams":[],
-        "token":{"id":"token_00000000000000000000000000","scopes":[],"expires_at":null}}"#;
+        "token":{"id":"tok_00000000000000000000000000","scopes":[],"expires_at":null}}"#;
     const REFUSED: &str = r#"{"type":"/v1/problems/unauthenticated","title":"t","status":401,"detail":"no",
         "code":"unauthenticated","request_id":"r"}"#;
     let is_signed_in = request.contains("Bearer pwt_new");
@@ -81,7 +81,10 @@ fn answer(request: &str) -> String {
         () if is("DELETE /v1/me/token ") && is_signed_in => ("204 No Content", ""),
         () => ("401 Unauthorized", REFUSED),
     };
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 async fn with_input(cloud: &Cloud, words: &[&str], input: &str) -> Ended {
