@@ -7,8 +7,8 @@
 //! What always holds: the use is summed and the limit compared in the transaction that asks for more.
 
 use model::{
-    Asked, Limits, Power, PrincipalId, PrincipalName, Problem, ProblemCode, QuotaExceeded, Usage,
-    within_quota,
+    Asked, ByteSize, Limits, Power, PrincipalId, PrincipalName, Problem, ProblemCode, QuotaExceeded,
+    Resource, Usage, within_quota,
 };
 use store::{Principal, Read};
 
@@ -147,12 +147,15 @@ fn refusal(exceeded: QuotaExceeded) -> Problem {
         used,
         requested,
     } = exceeded;
+    let amount = |amount: u64| match resource {
+        Resource::MemoryBytes | Resource::DiskBytes => ByteSize::from_bytes(amount).to_string(),
+        Resource::Vms | Resource::Cpus | Resource::Running => amount.to_string(),
+    };
+    let [limit, used, requested] = [limit, used, requested].map(amount);
     let (scope, what) = (scope.as_str(), resource.what());
     Problem::new(
         ProblemCode::QuotaExceeded,
-        format!(
-            "the {scope}'s quota is {limit} {what}; {used} are used, and {requested} more were asked for"
-        ),
+        format!("the {scope}'s quota of {what} is {limit}: {used} in use, {requested} more asked for"),
     )
     .hint("stop or remove something of theirs, or ask an admin for more (pwctl quota set)")
     .quota(exceeded)

@@ -44,9 +44,9 @@ impl Resource {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Vms => "VMs",
-            Self::Cpus => "processors of running VMs",
-            Self::MemoryBytes => "bytes of memory of running VMs",
-            Self::DiskBytes => "bytes of disk",
+            Self::Cpus => "processors",
+            Self::MemoryBytes => "memory",
+            Self::DiskBytes => "disk",
             Self::Running => "running VMs",
         }
     }
