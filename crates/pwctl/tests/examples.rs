@@ -70,15 +70,14 @@ fn examples(help: &str) -> Vec<&str> {
 
 #[test]
 fn each_command_has_an_example() {
+    /// They need a VM that a host found, which no line of a help can bring about.
+    const NEED_A_FOUND_VM: [&str; 2] = ["host adopt --help", "host rm --help"];
     let help = help();
     let sections = help.split("\n$ pwctl ").skip(1);
     for section in sections {
-        let is_group = section.contains("\nCommands:\n");
-        assert!(
-            is_group || section.contains("\nExample"),
-            "{}",
-            section.lines().next().unwrap()
-        );
+        let name = section.lines().next().unwrap();
+        let is_excused = section.contains("\nCommands:\n") || NEED_A_FOUND_VM.contains(&name);
+        assert!(is_excused || section.contains("\nExample"), "{name}");
     }
     assert!(examples(&help).len() > 40, "{:?}", examples(&help));
 }
@@ -121,6 +120,13 @@ async fn prepare(cloud: &Cloud, example: &str) {
             (true, true) | (false, false) => continue,
         };
         assert_eq!(ended.code, Some(0), "{name} before {example}: {ended:?}");
+    }
+    if !makes {
+        assert_eq!(
+            cloud.pwctl(&["start", "web", "db"]).await.code,
+            Some(0),
+            "before {example}"
+        );
     }
     if is("config use") || is("config rm") {
         let words = ["config", "set", "work", "--server", "http://127.0.0.1:1"];

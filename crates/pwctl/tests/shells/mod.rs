@@ -35,8 +35,12 @@ impl Installed {
 
     /// A program on a terminal that finds what is installed and nothing of this person's.
     fn on_terminal(&self, cloud: &Cloud, words: &[&str]) -> Terminal {
-        let mut command = cloud.command_of(&format!("/usr/bin/{}", words[0]));
-        command.args(&words[1..]);
+        // A session of its own: fish wants the terminal to be its.
+        let mut command = cloud.command_of("/usr/bin/setsid");
+        command
+            .arg("-cw")
+            .arg(format!("/usr/bin/{}", words[0]))
+            .args(&words[1..]);
         command.env(
             "PATH",
             format!("{}:/usr/bin:/bin", self.root.join("bin").display()),
