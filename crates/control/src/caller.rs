@@ -28,7 +28,7 @@ pub struct Caller {
     pub origin: Origin,
 }
 
-/// Where a request comes from.
+/// Where a request comes from, and on which terms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The client's address, where it is known.

@@ -19,6 +19,7 @@ pub(crate) struct Change {
     /// When it happens: one moment for all of it.
     pub(crate) now: Timestamp,
     last_event: u64,
+    touched: BTreeSet<VmId>,
     statuses: Vec<(VmId, Status)>,
     replan: BTreeSet<HostId>,
     withdraws: bool,
@@ -56,6 +57,7 @@ impl Change {
             data: serde_json::to_string(what).map_err(Error::internal)?,
             audience,
         };
+        self.touches(vm);
         self.last_event = self.write.event_insert(&event).await?;
         Ok(())
     }
@@ -98,6 +100,11 @@ impl Change {
     /// membership, a token, a user, a role or an owner has changed.
     pub(crate) const fn withdraws_rights(&mut self) {
         self.withdraws = true;
+    }
+
+    /// Lets those who wait for a VM look at it again after the commit.
+    pub(crate) fn touches(&mut self, vm: VmId) {
+        self.touched.insert(vm);
     }
 
     /// Lets the plan of a host be looked at after the commit.
@@ -146,6 +153,7 @@ impl Control {
             write: self.inner.store.write().await?,
             now: self.now(),
             last_event: 0,
+            touched: BTreeSet::new(),
             statuses: Vec::new(),
             replan: BTreeSet::new(),
             withdraws: false,
@@ -183,6 +191,7 @@ impl Control {
         change.write.commit().await?;
         self.inner.meter.committed(began.elapsed());
         self.inner.news.committed(change.last_event);
+        self.inner.news.touched(&change.touched);
         self.inner.due.add(change.replan);
         if change.withdraws {
             self.inner.news.rights_withdrawn();

@@ -43,6 +43,8 @@ pub(crate) struct News {
     rights: watch::Sender<u64>,
     progress: broadcast::Sender<Event>,
     stages: Mutex<HashMap<VmId, Stage>>,
+    /// Who waits, by VM, so that each is woken for its own VM only.
+    waits: Mutex<HashMap<VmId, watch::Sender<()>>>,
 }
 
 impl News {
@@ -52,6 +54,7 @@ impl News {
             rights: watch::Sender::new(0),
             progress: broadcast::Sender::new(BEHIND),
             stages: Mutex::default(),
+            waits: Mutex::default(),
         }
     }
 
@@ -66,6 +69,26 @@ impl News {
 
     pub(crate) fn follow(&self) -> (watch::Receiver<u64>, broadcast::Receiver<Event>) {
         (self.committed.subscribe(), self.progress.subscribe())
+    }
+
+    /// Turns when something else was asked or seen of a VM.
+    pub(crate) fn wait(&self, vm: VmId) -> watch::Receiver<()> {
+        let mut waits = locked(&self.waits);
+        waits
+            .entry(vm)
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
+    }
+
+    /// Tells those who wait for these VMs to look again.
+    pub(crate) fn touched(&self, vms: &BTreeSet<VmId>) {
+        let mut waits = locked(&self.waits);
+        for vm in vms {
+            // An error says that nobody waits any more.
+            if waits.get(vm).is_some_and(|wait| wait.send(()).is_err()) {
+                waits.remove(vm);
+            }
+        }
     }
 
     /// Tells that somebody may do less than before.

@@ -1,7 +1,8 @@
 //! Waiting for a status.
 //!
 //! Only what was seen of the generation that is waited for counts: a VM that runs while its restart is still on its way
-//! to the host is not yet what was asked for. A commit wakes who waits; nobody asks the memory meanwhile.
+//! to the host is not yet what was asked for. A commit that touches the VM wakes who waits; nobody asks the memory
+//! meanwhile.
 
 use std::time::Duration;
 
@@ -51,16 +52,18 @@ impl Control {
         limit: Duration,
     ) -> Result<Waited, Error> {
         let until = Instant::now() + limit;
-        let (mut committed, _) = self.inner.news.follow();
-        let mut vm = self.look(caller, selector).await?;
-        let (id, generation) = (vm.asked.id, generation.unwrap_or(vm.asked.generation));
+        let found = self.look(caller, selector).await?;
+        let (id, generation) = (found.asked.id, generation.unwrap_or(found.asked.generation));
+        let mut touched = self.inner.news.wait(id);
+        // What happened before it was waited for is seen by another look.
+        let mut vm = self.look(caller, &id.into()).await?;
         loop {
             match verdict(wanted, generation, &vm) {
                 Verdict::Reached => return Ok(ended(true, vm)),
                 Verdict::Never => return Err(impossible(&vm).into()),
                 Verdict::NotYet => {}
             }
-            match timeout_at(until, committed.changed()).await {
+            match timeout_at(until, touched.changed()).await {
                 Ok(Ok(())) => {}
                 // Time is up, or control is gone.
                 Ok(Err(_)) | Err(_) => return Ok(ended(false, vm)),

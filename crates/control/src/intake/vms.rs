@@ -57,6 +57,7 @@ async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise:
         if vm.seen.as_ref() != Some(&seen) {
             let at = change.now;
             change.seen_put(vm.asked.id, &seen, at).await?;
+            change.touches(vm.asked.id);
         }
         now.seen = Some(seen);
     }

@@ -146,7 +146,16 @@ async fn a_wait_ends_when_it_comes_about() {
         .get("/v1/vms/web/wait?for=RUNNING&generation=2&timeout=0")
         .await;
     assert_eq!(newer.body["reached"], false);
-    cloud.host_reports(&[(&id, Phase::Failed, 1)]).await;
+    // That the host has settled on it is no event, and wakes all the same.
+    let label = json!({ "labels": { "tier": "web" } });
+    cloud.call(Method::PATCH, "/v1/vms/web", Some(label)).await;
+    let settled = cloud.later(Method::GET, "/v1/vms/web/wait?for=RUNNING");
+    cloud.host_reports(&[(&id, Phase::Running, 2)]).await;
+    let settled = tokio::time::timeout(Duration::from_secs(20), settled)
+        .await
+        .unwrap();
+    assert_eq!(settled["reached"], true);
+    cloud.host_reports(&[(&id, Phase::Failed, 2)]).await;
     let never = cloud.get("/v1/vms/web/wait?for=STOPPED").await;
     assert_problem(&never, 409, "wait_impossible");
     let failed = cloud.get("/v1/vms/web/wait?for=ERROR").await;
@@ -158,7 +167,7 @@ async fn a_wait_ends_when_it_comes_about() {
         409,
         "wait_impossible",
     );
-    cloud.host_reports(&[(&id, Phase::Gone, 2)]).await;
+    cloud.host_reports(&[(&id, Phase::Gone, 3)]).await;
     let gone = tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
     assert_eq!(gone, json!({ "reached": true, "vm": null }));
     assert_problem(&cloud.get("/v1/vms/web/wait?for=DELETED").await, 404, "not_found");
