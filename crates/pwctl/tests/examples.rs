@@ -128,6 +128,9 @@ async fn prepare(cloud: &Cloud, example: &str) {
             "before {example}"
         );
     }
+    if is("--for STOPPED") {
+        assert_eq!(cloud.pwctl(&["stop", "web"]).await.code, Some(0));
+    }
     if is("config use") || is("config rm") {
         let words = ["config", "set", "work", "--server", "http://127.0.0.1:1"];
         assert_eq!(cloud.pwctl(&words).await.code, Some(0));
