@@ -24,6 +24,7 @@ pub(super) struct Memory {
     files: BTreeMap<String, Vec<u8>>,
     pub(super) usage: Usage,
     pub(super) is_asked_for_usage: bool,
+    pub(super) keys: Vec<String>,
     pub(super) barred: Vec<String>,
     /// Programs of the present connection.
     pub(super) running: usize,

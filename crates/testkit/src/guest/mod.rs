@@ -70,6 +70,11 @@ impl SimGuests {
         self.with(vm, |memory| memory.usage = usage);
     }
 
+    /// The keys that open the VM, as far as its guest has heard.
+    pub fn keys(&self, vm: VmId) -> Vec<String> {
+        self.with(vm, |memory| memory.keys.clone())
+    }
+
     /// The keys whose sessions must not exist in the VM, as far as its guest has heard.
     pub fn barred(&self, vm: VmId) -> Vec<String> {
         self.with(vm, |memory| memory.barred.clone())
@@ -204,6 +209,7 @@ impl Conversation {
     fn configure(&mut self, config: &Config) -> Vec<GuestFrame> {
         self.guests.with(self.vm, |memory| {
             memory.is_asked_for_usage = config.usage_every.is_some();
+            memory.keys.clone_from(&config.ssh.authorized_keys);
             memory.barred.clone_from(&config.ssh.barred);
         });
         let ready = Ready {

@@ -9,6 +9,7 @@ mod support;
 
 mod faults;
 mod images;
+mod keys;
 mod lifecycle;
 mod logs;
 mod plans;

@@ -25,6 +25,8 @@ pub(crate) async fn create_with(cloud: &Cloud, name: &str, options: VmOptions) -
         account_keys: true,
         no_ssh_keys: false,
         life: control::LifeWish::default(),
+        labels: [].into(),
+        registry_auth: None,
         options,
     };
     control.vm_create(admin, request).await.unwrap();

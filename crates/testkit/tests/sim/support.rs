@@ -14,11 +14,7 @@ pub(crate) fn wish(name: &str) -> CreateVm {
     CreateVm {
         name: name.to_owned(),
         image: "debian:12".to_owned(),
-        owner: None,
         keys: vec![KEY.to_owned()],
-        account_keys: true,
-        no_ssh_keys: false,
-        life: control::LifeWish::default(),
         ..CreateVm::default()
     }
 }
