@@ -4,6 +4,7 @@
 //!   pitwall up             every role in one process: store ─ bus ─ control ─ orchestrator ─ server
 //!   pitwall orchestrator   the agent of this host alone: it starts what should run, without control
 //!   pitwall down           ends all: control plane, VMs, host network; what is asked stays
+//!   pitwall admin-token    renews the token in admin.token
 //!   pitwall doctor         what this host can do, what is missing, and the command that mends it
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod config;
 mod doctor;
+mod edges;
 mod lock;
 mod log;
 mod parts;
@@ -45,8 +47,21 @@ enum Role {
     },
     /// End everything here: control plane, VMs, network. What is asked stays, and `up` brings it back
     Down,
+    /// The token in admin.token, which lets its reader do anything
+    #[command(subcommand)]
+    AdminToken(AdminToken),
     /// Say what this host can do, what is missing, and the command that mends it
     Doctor(doctor::Options),
+}
+
+#[derive(Subcommand)]
+enum AdminToken {
+    /// Put a new token in the place of the old one, whether pitwall runs or not
+    Rotate {
+        /// Where the running pitwall is reached [default: where it listens]
+        #[arg(long)]
+        url: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +81,9 @@ fn main() -> ExitCode {
                     Role::Orchestrator { setup: true } => roles::orchestrator_setup(settings).await,
                     Role::Orchestrator { setup: false } => roles::orchestrator(settings).await,
                     Role::Down => roles::down(settings).await,
+                    Role::AdminToken(AdminToken::Rotate { url }) => {
+                        roles::admin_token_rotate(settings, url).await
+                    }
                     Role::Doctor(options) => doctor::run(&settings, options).await,
                 }
             })

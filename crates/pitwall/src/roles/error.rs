@@ -40,6 +40,19 @@ pub(crate) enum RoleError {
     Store(#[from] store::StoreError),
     #[error("the control plane failed")]
     Control(#[from] control::Error),
-    #[error("failed to listen on {address}; another program may have the port: choose one with --listen")]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error(
+        "the running pitwall does not renew its admin token; where it is reached by another address, say which with \
+         --url, or stop it and run this again"
+    )]
+    AdminToken { source: api::ClientError },
+    #[error("failed to listen on {address}; another program may have the port: choose one with {flag}")]
+    Listen {
+        address: SocketAddr,
+        flag: &'static str,
+        source: io::Error,
+    },
+    #[error("the certificate of the settings cannot be served; correct tls_cert and tls_key")]
+    Tls(#[from] server::TlsError),
+    #[error(transparent)]
+    Metrics(#[from] server::MetricsError),
 }

@@ -1,10 +1,12 @@
 //! The roles, each with its start and its end in one place.
 
+mod admin_token;
 mod down;
 mod error;
 mod orchestrator;
 mod up;
 
+pub(crate) use admin_token::rotate as admin_token_rotate;
 pub(crate) use down::down;
 pub(crate) use error::RoleError;
 pub(crate) use orchestrator::{orchestrator, orchestrator_setup};

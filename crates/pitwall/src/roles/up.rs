@@ -3,11 +3,8 @@
 //! Start: lock, store, token, bus, control, orchestrator, and the API last, so that whoever reaches it finds all
 //! the rest there. Stop: the API stops accepting, then the reconcilers, then the host's agent; VMs go on.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::orchestrator::Orchestrator;
@@ -15,13 +12,14 @@ use bus::Bus;
 use control::{Caller, Control, ControlConfig};
 use link::Link;
 use model::HostId;
+use server::Metrics;
 use store::Store;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::orchestrator::need_root;
-use super::{RoleError, until_told};
+use super::{RoleError, admin_token, until_told};
 use crate::config::Settings;
+use crate::edges;
 use crate::lock::Lock;
 use crate::parts;
 
@@ -33,14 +31,17 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     let host = parts::host(&settings).await?;
     let store = Store::open(&settings.state.join("pitwall.db")).await?;
     let (bus, link) = (Bus::in_process(), Link::in_process());
-    let control = Control::open(ControlConfig::new(store.clone(), bus.clone(), link.clone())).await?;
-    let admin = admin_token(&control, &settings.token_file()).await?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|source| RoleError::Listen {
-            address: settings.listen,
-            source,
-        })?;
+    let metrics = Metrics::new()?;
+    let config = ControlConfig {
+        meter: Arc::new(metrics.clone()),
+        quotas: settings.quotas,
+        retention: settings.retention,
+        ..ControlConfig::new(store.clone(), bus.clone(), link.clone())
+    };
+    let control = Control::open(config).await?;
+    let admin = admin_token::ensure(&control, &settings.token_file()).await?;
+    let door = edges::door(settings.listen, &settings.door, metrics.clone()).await?;
+    let metrics_listener = edges::metrics_listener(&settings.door).await?;
     let agent = Orchestrator::start(host).await?;
     let host_id = agent.id();
     let agent = tokio::spawn(agent.run(bus, link, shutdown.clone()));
@@ -49,10 +50,14 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
         async move { control.run(shutdown.cancelled()).await }
     });
     until_heard(&control, &admin, host_id, &shutdown).await?;
+    let metrics_page = tokio::spawn({
+        let (control, shutdown) = (control.clone(), shutdown.clone());
+        async move { edges::serve_metrics(metrics_listener, control, metrics, &shutdown).await }
+    });
     tracing::info!(host.id = %host_id, listen = %settings.listen, "pitwall is up");
-    server::serve(listener, control, shutdown.cancelled()).await;
+    server::serve(door, control, shutdown.cancelled()).await;
     shutdown.cancel();
-    for task in [agent, reconcilers] {
+    for task in [agent, reconcilers, metrics_page] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a part of pitwall ended early");
         }
@@ -80,39 +85,4 @@ async fn until_heard(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
-}
-
-/// Sees to it that the token file holds a token the database knows. Otherwise (the first start, a lost file, a
-/// database from a backup) a new one takes the place of every older one. Gives who comes with it.
-async fn admin_token(control: &Control, path: &Path) -> Result<Caller, RoleError> {
-    if let Ok(text) = fs::read_to_string(path)
-        && let Ok(admin) = control
-            .authenticate(text.trim(), control::Origin::default())
-            .await
-    {
-        return Ok(admin);
-    }
-    let token = control.admin_token_renew().await?;
-    let write = || -> io::Result<()> {
-        let beside = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        writeln!(file, "{}", token.reveal())?;
-        file.sync_all()?;
-        if let Ok(old) = fs::metadata(path) {
-            std::os::unix::fs::chown(&beside, Some(old.uid()), Some(old.gid()))?;
-        }
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| RoleError::Directory {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(control
-        .authenticate(token.reveal(), control::Origin::default())
-        .await?)
 }
