@@ -208,8 +208,8 @@ fn log(status: StatusCode, took: Duration) {
 mod tests {
     use axum::Router;
     use axum::body::to_bytes;
-    use axum::middleware::from_fn_with_state;
-    use axum::routing::get;
+    use axum::middleware::{from_fn, from_fn_with_state};
+    use axum::routing::{get, post};
     use tower::ServiceExt;
 
     use super::*;
@@ -230,6 +230,30 @@ mod tests {
             let problem: api::ProblemDocument = serde_json::from_slice(&body).unwrap();
             assert_eq!(problem.code, "internal");
             assert!(!problem.detail.contains("canary"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_and_may_not_rest() {
+        async fn length(body: Body) -> Result<String, StatusCode> {
+            let bytes = to_bytes(body, 4096).await;
+            bytes
+                .map(|bytes| bytes.len().to_string())
+                .map_err(|_| StatusCode::REQUEST_TIMEOUT)
+        }
+        let router = Router::new().route("/", post(length)).layer(from_fn(flowing));
+        for (rest, expected) in [
+            (BODY_REST / 2, StatusCode::OK),
+            (BODY_REST * 2, StatusCode::REQUEST_TIMEOUT),
+        ] {
+            let parts = stream::iter(["a", "b", "c"]).then(move |part| async move {
+                tokio::time::sleep(rest).await;
+                Ok::<_, io::Error>(part)
+            });
+            let request = Request::builder().method(Method::POST).uri("/");
+            let request = request.body(Body::from_stream(parts)).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), expected, "{rest:?}");
         }
     }
 

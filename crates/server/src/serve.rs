@@ -33,13 +33,15 @@ use tokio_util::task::TaskTracker;
 use crate::address::{Network, client_address};
 use crate::edges::{Edge, Edges, Limits};
 use crate::metrics::Metrics;
+use crate::refusal::chain;
 use crate::router::{Closing, closed, router_until};
 use crate::stall::{Impatient, Upgraded};
 use crate::tls::Tls;
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// What the head of a request may hold: more than any needs, and what a connection may keep in memory for one.
+/// What the head of a request may hold: more than any needs. A head is refused once so much of it was read and its end is
+/// not there, so one that comes in few large pieces may be up to twice as large.
 const HEAD_BYTES: usize = 64 * 1024;
 /// How many lines of it.
 const HEAD_LINES: usize = 100;
@@ -240,7 +242,7 @@ impl Hall {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(client.address = %peer, error = %error, "a connection broke");
+            tracing::debug!(client.address = %peer, error = chain(&error), "a connection broke");
         }
     }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::door::FileRates;
+
 const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// Why a configuration file cannot be used.
@@ -24,6 +26,21 @@ pub(crate) enum FileError {
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) listen: String,
+    pub(super) tls_cert: PathBuf,
+    pub(super) tls_key: PathBuf,
+    pub(super) insecure_listen: bool,
+    pub(super) metrics_listen: String,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) connections: usize,
+    pub(super) quota_vms: u64,
+    pub(super) quota_cpus: u64,
+    pub(super) quota_memory_mib: u64,
+    pub(super) quota_disk_mib: u64,
+    pub(super) quota_running: u64,
+    pub(super) events_keep_days: u64,
+    pub(super) events_keep_rows: u64,
+    pub(super) audit_keep_days: u64,
+    pub(super) rates: FileRates,
     pub(super) state: PathBuf,
     pub(super) run: PathBuf,
     pub(super) log: Log,
@@ -129,9 +146,14 @@ impl File {
             path: path.to_owned(),
             source,
         })?;
-        let mut merged = DEFAULTS.parse::<Table>().map_err(parse)?;
-        merge(&mut merged, text.parse::<Table>().map_err(parse)?);
-        *self = Self::deserialize(merged).map_err(parse)?;
+        self.overlay_text(&text).map_err(parse)
+    }
+
+    /// Lays a file's text over the defaults, key by key.
+    pub(super) fn overlay_text(&mut self, text: &str) -> Result<(), toml::de::Error> {
+        let mut merged = DEFAULTS.parse::<Table>()?;
+        merge(&mut merged, text.parse::<Table>()?);
+        *self = Self::deserialize(merged)?;
         Ok(())
     }
 }

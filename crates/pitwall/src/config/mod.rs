@@ -3,15 +3,18 @@
 //! The defaults are a commented file that is part of the program, so documentation and default cannot differ. All
 //! that is wrong is told together, each with its key.
 
+mod door;
 mod file;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::{HostName, Subnet};
+use control::Retention;
+use model::{HostName, Limits, Subnet};
 use orchestrator::LogLimits;
 
+pub(crate) use door::DoorSettings;
 pub(crate) use file::{Accelerator, Firecracker, LogFormat, Vmm};
 use file::{File, FileError, Host};
 
@@ -22,6 +25,9 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/pitwall/config.toml";
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    pub(crate) door: DoorSettings,
+    pub(crate) quotas: Limits,
+    pub(crate) retention: Retention,
     pub(crate) state: PathBuf,
     pub(crate) run: PathBuf,
     pub(crate) log_filter: String,
@@ -61,6 +67,14 @@ pub(crate) struct Flags {
     /// Where the API listens
     #[arg(long, env = "PITWALL_LISTEN", value_name = "ADDRESS:PORT", global = true)]
     pub(crate) listen: Option<String>,
+    /// Where Prometheus finds the metrics; empty for nowhere
+    #[arg(
+        long,
+        env = "PITWALL_METRICS_LISTEN",
+        value_name = "ADDRESS:PORT",
+        global = true
+    )]
+    pub(crate) metrics_listen: Option<String>,
     /// What must last: database, token, images, disks
     #[arg(long, env = "PITWALL_STATE", value_name = "DIR", global = true)]
     pub(crate) state: Option<PathBuf>,
@@ -134,6 +148,7 @@ fn overlay_flags(file: &mut File, flags: &Flags) {
         }
     }
     set(&mut file.listen, flags.listen.as_ref());
+    set(&mut file.metrics_listen, flags.metrics_listen.as_ref());
     set(&mut file.state, flags.state.as_ref());
     set(&mut file.run, flags.run.as_ref());
     set(&mut file.host.bundle, flags.bundle.as_ref());
@@ -165,12 +180,7 @@ impl Faults {
 fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
     let mut faults = Faults::default();
     let listen = faults.take("listen", file.listen.parse::<SocketAddr>());
-    let loopback = listen.is_none_or(|listen| listen.ip().is_loopback());
-    faults.need(
-        loopback,
-        "listen",
-        "must be a loopback address, such as 127.0.0.1:7480; there is no TLS yet",
-    );
+    let door = door::check(file, listen, &mut faults);
     for (key, path) in [("state", &file.state), ("run", &file.run)] {
         faults.need(path.is_absolute(), key, "must be an absolute path");
     }
@@ -193,7 +203,17 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
     });
     let resolvers = faults.take("network.resolvers", resolvers.collect::<Result<Vec<_>, _>>());
     check_host(&file.host, &mut faults);
-    let (Some(listen), Some(name), Some(subnet), Some(resolvers)) = (listen, name, subnet, resolvers) else {
+    for (key, value) in [
+        ("events_keep_days", file.events_keep_days),
+        ("events_keep_rows", file.events_keep_rows),
+        ("audit_keep_days", file.audit_keep_days),
+    ] {
+        faults.need(value > 0, key, "must be at least 1");
+    }
+    let (Some(listen), Some(door)) = (listen, door) else {
+        return Err(ConfigError::Values(faults.0));
+    };
+    let (Some(name), Some(subnet), Some(resolvers)) = (name, subnet, resolvers) else {
         return Err(ConfigError::Values(faults.0));
     };
     if !faults.0.is_empty() {
@@ -201,6 +221,9 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
     }
     Ok(Settings {
         listen,
+        door,
+        quotas: quotas(file),
+        retention: retention(file),
         state: file.state.clone(),
         run: file.run.clone(),
         log_filter: file.log.filter.clone(),
@@ -249,6 +272,28 @@ fn check_host(host: &Host, faults: &mut Faults) {
         "host.first_owner",
         "must be 65536 to 2130706431",
     );
+}
+
+/// The quota of those who have none of their own; 0 is any amount.
+fn quotas(file: &File) -> Limits {
+    let limit = |number: u64| (number > 0).then_some(number);
+    let mib = |number: u64| limit(number).map(|number| number.saturating_mul(1 << 20));
+    Limits {
+        vms: limit(file.quota_vms),
+        cpus: limit(file.quota_cpus),
+        memory_bytes: mib(file.quota_memory_mib),
+        disk_bytes: mib(file.quota_disk_mib),
+        running: limit(file.quota_running),
+    }
+}
+
+fn retention(file: &File) -> Retention {
+    let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+    Retention {
+        events: days(file.events_keep_days),
+        event_rows: file.events_keep_rows,
+        audit: days(file.audit_keep_days),
+    }
 }
 
 fn host_settings(name: HostName, host: &Host) -> HostSettings {
