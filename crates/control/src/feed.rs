@@ -89,12 +89,6 @@ impl Feed {
         }
     }
 
-    /// How many follow, those who have just gone included.
-    pub(crate) fn count(&self) -> usize {
-        let followers = self.locked();
-        followers.admins.len() + followers.members.values().map(Vec::len).sum::<usize>()
-    }
-
     fn locked(&self) -> MutexGuard<'_, Followers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

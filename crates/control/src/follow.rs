@@ -17,6 +17,7 @@ use store::{Read, StoredEvent};
 use tokio::sync::mpsc;
 
 use crate::feed::{BATCH, audience};
+use crate::meter::Follower;
 use crate::vm::vm_find;
 use crate::{Caller, Control, Error, Event, EventKind, Operation, VmSelector};
 
@@ -70,6 +71,7 @@ impl Control {
             ready: VecDeque::new(),
             queue,
             ended: false,
+            _counted: Follower::new(self.inner.meter.clone()),
         })
     }
 
@@ -125,6 +127,7 @@ pub struct Events {
     ready: VecDeque<Arc<Event>>,
     queue: mpsc::Receiver<Arc<Event>>,
     ended: bool,
+    _counted: Follower,
 }
 
 impl Events {
