@@ -7,6 +7,7 @@ use api::{Client, ClientConfig, ClientError, Host};
 use super::finding::{Finding, bad, note, well};
 use crate::config::Settings;
 use crate::lock::Lock;
+use crate::roles::own_url;
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
@@ -14,7 +15,12 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     let holder = Lock::holder(&settings.lock_file());
     let mut findings = vec![pitwall(holder)];
     let token = fs::read_to_string(settings.token_file()).ok();
-    let client = match client(settings, token.as_deref()) {
+    let made = match client(settings, token.as_deref()) {
+        // What needs no token can still be asked.
+        Err(ClientError::TokenInTheClear { .. }) => client(settings, None),
+        made => made,
+    };
+    let client = match made {
         Ok(client) => client,
         Err(error) => {
             findings.push(bad("api", super::with_causes(&error), "look at the token's file"));
@@ -35,7 +41,7 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
 
 fn client(settings: &Settings, token: Option<&str>) -> Result<Client, ClientError> {
     Client::new(ClientConfig {
-        url: format!("http://{}", settings.listen),
+        url: own_url(settings.listen, settings.door.tls.is_some()),
         token: token.map(|token| token.trim().to_owned()),
         user_agent: format!("pitwall-doctor/{OWN}"),
     })
@@ -64,6 +70,12 @@ fn api(version: &Result<String, ClientError>, runs: bool, settings: &Settings) -
             WHAT,
             format!("nothing listens on {listen}; pitwall is not up"),
             "make up, or pitwall up",
+        ),
+        // Its certificate is for a name that people use, and need not hold for this address.
+        Err(ClientError::Unreachable { .. }) if settings.door.tls.is_some() => note(
+            WHAT,
+            format!("{listen} cannot be asked over TLS by its address"),
+            "pwctl doctor, with the server's name",
         ),
         Err(error) => bad(WHAT, super::with_causes(error), "look at pitwall's log"),
     }

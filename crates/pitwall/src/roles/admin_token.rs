@@ -76,7 +76,7 @@ async fn ask(settings: &Settings, url: Option<String>, path: &Path) -> Result<()
 }
 
 /// Where this machine's own control plane is reached.
-fn own_url(listen: SocketAddr, tls: bool) -> String {
+pub(crate) fn own_url(listen: SocketAddr, tls: bool) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -6,7 +6,7 @@ mod error;
 mod orchestrator;
 mod up;
 
-pub(crate) use admin_token::rotate as admin_token_rotate;
+pub(crate) use admin_token::{own_url, rotate as admin_token_rotate};
 pub(crate) use down::down;
 pub(crate) use error::RoleError;
 pub(crate) use orchestrator::{orchestrator, orchestrator_setup};
