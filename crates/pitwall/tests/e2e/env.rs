@@ -117,8 +117,10 @@ impl Host {
         command.args(["netns", "exec", &self.namespace, program]);
         command
             .env("PITWALL_STATE", &self.state)
+            .env("XDG_CONFIG_HOME", self.directory.path().join("config"))
             .env_remove("PITWALL_TOKEN")
-            .env_remove("PITWALL_URL");
+            .env_remove("PITWALL_URL")
+            .env("PITWALL_CONTEXT", "local");
         command
     }
 
@@ -134,7 +136,7 @@ impl Host {
         command
             .arg("--bundle")
             .arg(bundle())
-            .args(["--log", "info,orchestrator=debug"]);
+            .env("PITWALL_LOG", "info,orchestrator=debug");
         command
     }
 
@@ -196,7 +198,7 @@ impl Host {
 
     /// `pwctl`, to be run.
     pub(crate) fn pwctl_command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command(&sibling("pwctl"));
+        let mut command = self.command(&built("pwctl"));
         command.args(arguments);
         command
     }
@@ -468,7 +470,7 @@ fn layout(name: &str, how: &str) -> String {
 }
 
 /// A program that was built beside pitwall.
-fn sibling(name: &str) -> String {
+pub(crate) fn built(name: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_pitwall")).with_file_name(name);
     assert!(
         program.exists(),

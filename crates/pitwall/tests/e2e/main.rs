@@ -11,9 +11,11 @@
 )]
 
 mod adoption;
+mod asking;
 mod clock;
 mod deletion;
 mod doctor;
+mod door;
 mod env;
 mod errors;
 mod firecracker;
@@ -21,6 +23,7 @@ mod images;
 mod isolation;
 mod keys;
 mod lifecycle;
+mod person;
 mod power;
 mod registry;
 mod restored;
