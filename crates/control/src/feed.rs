@@ -68,7 +68,8 @@ impl Feed {
         (followers.position, receiver)
     }
 
-    fn position(&self) -> u64 {
+    /// The number of the newest event that was handed out.
+    pub(crate) fn position(&self) -> u64 {
         self.locked().position
     }
 

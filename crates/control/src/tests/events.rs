@@ -140,7 +140,26 @@ async fn a_follower_far_behind_is_let_go_and_comes_again() {
             world.control.vm_start(&world.caller, &id.into()).await.unwrap();
         }
     };
-    stop_and_start(300).await;
+    stop_and_start(600).await;
+    let feed = &world.control.inner.feed;
+    let last = world
+        .control
+        .inner
+        .store
+        .read()
+        .await
+        .unwrap()
+        .event_last()
+        .await
+        .unwrap();
+    let handed_out = async {
+        while feed.position() < last {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), handed_out)
+        .await
+        .unwrap();
     let mut told = Vec::new();
     while let Some(event) = next(&mut events).await {
         told.extend(event.sequence);

@@ -162,6 +162,7 @@ impl FakeHost {
             features: Some(vec![
                 Feature::OCI_IMAGE,
                 Feature::OCI_LAYOUT,
+                Feature::IDLE,
                 Feature::REGISTRY_SECRET,
             ]),
         }
