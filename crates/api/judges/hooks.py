@@ -19,8 +19,12 @@ SPOILT = {"unauthenticated", "token_expired", "user_disabled", "insufficient_sco
 )
 # The token until it is spoilt.
 KEPT = {}
-# Seconds that a VM lives at least.
+# Seconds that a VM lives and runs at least, and what says how long.
 LASTING = 600
+SPANS = {("POST", "/v1/vms"), ("PATCH", "/v1/vms/{vm}")}
+# An image that hosts have, and what is unlikely to be right where it is random.
+IMAGE = "debian:12"
+UNLIKELY = {"keys", "user_cas", "user_keys", "labels", "service", "registry_auth", "owner"}
 # What makes a name or a key another than all before.
 NUMBERS = itertools.count()
 NAMED = {("POST", "/v1/vms"), ("POST", "/v1/users"), ("POST", "/v1/teams"), ("POST", "/v1/hosts/{host}/found/{vm}/adopt")}
@@ -54,6 +58,7 @@ def before_call(_context, case, _arguments):
     if not is_wrong(case):
         existing.supply(case)
         make_lasting(case)
+        make_bootable(case)
     make_new(case)
     make_unconditional(case)
     make_brief(case)
@@ -83,10 +88,17 @@ def make_unconditional(case):
 
 
 def make_lasting(case):
-    """VMs that are still there when something is asked of them: one with a lease of a second is of no use."""
-    if (case.method, case.operation.path) == ("POST", "/v1/vms") and isinstance(case.body, dict):
-        short = {"ttl_seconds", "lease_seconds"} & case.body.keys()
+    """VMs that are there and run when something is asked of them: one with a lease of a second is of no use."""
+    if (case.method, case.operation.path) in SPANS and isinstance(case.body, dict):
+        short = {"ttl_seconds", "lease_seconds", "idle_after_seconds"} & case.body.keys()
         case.body = {**case.body, **{field: case.body[field] and max(case.body[field], LASTING) for field in short}}
+
+
+def make_bootable(case):
+    """For what follows on a VM, one that is made: of the images and keys that a pattern tells of hardly any is one."""
+    is_create = (case.method, case.operation.path) == ("POST", "/v1/vms") and isinstance(case.body, dict)
+    if is_create and existing.is_linked(case):
+        case.body = {**{field: value for field, value in case.body.items() if field not in UNLIKELY}, "image": IMAGE}
 
 
 def is_wrong(case):
