@@ -73,7 +73,8 @@ def operations(document, who):
 def scenarios(report):
     """What schemathesis recorded, scenario by scenario: cases with what was answered to them."""
     with open(report, encoding="utf-8") as lines:
-        for line in lines:
+        # The last line of a run that was ended may have been cut.
+        for line in filter(lambda line: line.endswith("\n"), lines):
             for event, content in json.loads(line).items():
                 if event in ("ScenarioFinished", "FuzzScenarioFinished"):
                     yield content["recorder"]
@@ -161,8 +162,10 @@ def exercise(name, until, folder, arguments):
     try:
         ended = subprocess.run(command, timeout=until - time.monotonic(), cwd=folder, env=environment, check=False)
     except subprocess.TimeoutExpired:
-        return [f"schemathesis was not through with {name} in time: raise the limit in scripts/judges or lower EXAMPLES"], report
-    return [f"schemathesis ended with {ended.returncode} for {name}"] if ended.returncode != 0 else [], report
+        late = f"{name} took longer than it may: the machine is busy, or the limit in scripts/judges is too low"
+        return [late], report
+    faults = [f"schemathesis ended with {ended.returncode} for {name}"] if ended.returncode != 0 else []
+    return faults, report
 
 
 def main():

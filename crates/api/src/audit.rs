@@ -75,7 +75,11 @@ pub struct AuditQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// How many at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::vms::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub limit: Option<u32>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +109,7 @@ pub const LIST: Endpoint = Endpoint {
         description: "The entries, newest first",
         content: Content::Json(Shape::of::<AuditList>()),
     }],
-    problems: &[ProblemCode::InvalidCursor],
+    problems: &[ProblemCode::InvalidCursor, ProblemCode::InvalidValue],
 };
 
 const fn text(name: &'static str, description: &'static str) -> Query {

@@ -32,7 +32,11 @@ pub struct CreateExec {
     #[schema(example = "fred")]
     pub user: Option<String>,
     /// A terminal; pipes where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::object::or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub terminal: Option<Terminal>,
 }
 

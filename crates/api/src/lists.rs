@@ -12,7 +12,11 @@ pub const MAX_LIMIT: u32 = 500;
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// How many things at most; 50 where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::vms::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub limit: Option<u32>,
     /// The `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -75,7 +75,11 @@ pub struct LogQuery {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
     /// At most so many lines of what is there now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::vms::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tail: Option<u64>,
     /// Only what was printed at or after this time, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]

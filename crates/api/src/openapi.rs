@@ -311,7 +311,7 @@ fn single(kind: QueryKind) -> ObjectBuilder {
     let whole = || ObjectBuilder::new().schema_type(Type::Integer);
     match kind {
         QueryKind::Flag => ObjectBuilder::new().schema_type(Type::Boolean),
-        QueryKind::Whole => whole().minimum(Some(0)),
+        QueryKind::Whole => whole().minimum(Some(0)).maximum(Some(u64::MAX)),
         QueryKind::Between(least, most) => whole().minimum(Some(least)).maximum(Some(most)),
         QueryKind::Text | QueryKind::Texts => text(),
         QueryKind::Path => text().pattern(Some("^/[^\\u0000]*$")).examples(["/etc/hostname"]),

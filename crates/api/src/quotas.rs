@@ -75,29 +75,32 @@ pub struct QuotaList {
     pub next: Option<String>,
 }
 
+/// The largest limit: 2^53, up to which every JSON parser is exact (RFC 8259 section 6).
+pub const MAX_LIMIT: u64 = 1 << 53;
+
 /// The limits of a user or team, in the place of those before. What is left out or null is as the installation has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutQuota {
     /// VMs.
     #[serde(default)]
-    #[schema(maximum = 9_223_372_036_854_775_807_u64, example = 10)]
+    #[schema(maximum = 9_007_199_254_740_992_u64, example = 10)]
     pub vms: Option<u64>,
     /// Virtual processors of VMs that are asked to run.
     #[serde(default)]
-    #[schema(maximum = 9_223_372_036_854_775_807_u64, example = 16)]
+    #[schema(maximum = 9_007_199_254_740_992_u64, example = 16)]
     pub cpus: Option<u64>,
     /// Memory of VMs that are asked to run, in bytes.
     #[serde(default)]
-    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    #[schema(maximum = 9_007_199_254_740_992_u64)]
     pub memory_bytes: Option<u64>,
     /// Writable disks, in bytes.
     #[serde(default)]
-    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    #[schema(maximum = 9_007_199_254_740_992_u64)]
     pub disk_bytes: Option<u64>,
     /// VMs that are asked to run.
     #[serde(default)]
-    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    #[schema(maximum = 9_007_199_254_740_992_u64)]
     pub running: Option<u64>,
 }
 

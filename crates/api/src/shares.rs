@@ -41,8 +41,18 @@ pub struct ShareList {
 pub struct PutShare {
     /// `use`: see it, sign in, exec, console, logs, files, events. `manage`: also start, stop, restart, resize, rebuild,
     /// change and extend it.
-    #[schema(example = "use")]
+    #[schema(value_type = RightName, example = "use")]
     pub right: String,
+}
+
+/// What a share may be asked to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RightName {
+    /// See it and get into it.
+    Use,
+    /// Also change it.
+    Manage,
 }
 
 /// Who shall own a VM.

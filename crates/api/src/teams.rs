@@ -77,8 +77,18 @@ pub struct MemberList {
 #[serde(deny_unknown_fields)]
 pub struct PutMember {
     /// `member` manages the team's VMs; `owner` may also delete, share and transfer them, and says who is in the team.
-    #[schema(example = "member")]
+    #[schema(value_type = TeamRoleName, example = "member")]
     pub role: String,
+}
+
+/// What a user may be asked to be in a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TeamRoleName {
+    /// Manages the team's VMs.
+    Member,
+    /// May also delete, share and transfer them, and says who is in the team.
+    Owner,
 }
 
 /// What becomes of the VMs of a user or team that goes.

@@ -38,7 +38,11 @@ pub struct CreateVm {
     pub image: String,
     /// What its image is pulled with, where not everybody may. It is never shown again, and kept until the VM is gone or
     /// is rebuilt from another repository. The image serves nobody who could not pull it as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::object::or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub registry_auth: Option<RegistryAuth>,
     /// Virtual processors; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +93,11 @@ pub struct CreateVm {
     #[schema(minimum = 1, maximum = 316_224_000)]
     pub lease_seconds: Option<u64>,
     /// What it runs besides its logins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::object::or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub service: Option<CreateService>,
     /// Labels, to find it by: at most 64, each name 1 to 63 of `a-z 0-9 . _ / -`, each value at most 255 bytes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -143,7 +151,7 @@ pub struct ChangeVm {
     /// What it runs besides its logins, from its next boot on.
     #[serde(
         default,
-        deserialize_with = "not_null",
+        deserialize_with = "crate::object::only",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(nullable = false)]
@@ -185,7 +193,11 @@ pub struct ChangeService {
 #[serde(deny_unknown_fields)]
 pub struct VmQuery {
     /// How many at most; 50 where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::vms::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub limit: Option<u32>,
     /// The `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,7 +228,8 @@ pub struct VmQuery {
 /// The orders of a list of VMs.
 pub const VM_SORTS: &[&str] = &["created_at", "-created_at", "name", "-name"];
 
-/// In a merge patch null takes a value away, which is another wish than leaving it as it is.
+/// In a merge patch null takes a value away, which is another wish than leaving it as it is; in a query `limit=` is no
+/// number.
 pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     value: D,
 ) -> Result<Option<T>, D::Error> {

@@ -19,10 +19,18 @@ pub struct WaitQuery {
     #[serde(rename = "for")]
     pub wanted: String,
     /// The generation that it must have been seen at, or a later one; the one that is asked for now where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::vms::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub generation: Option<u64>,
     /// How many seconds to wait at most; 60 where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::vms::not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub timeout: Option<u64>,
 }
 

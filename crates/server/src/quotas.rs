@@ -1,10 +1,11 @@
 //! `/v1/quotas`.
 
+use api::quotas::MAX_LIMIT;
 use axum::Json;
 use axum::extract::{Path, State};
 use control::{Caller, Control, PrincipalSelector, QuotaView};
 use http::StatusCode;
-use model::{Limits, Problem};
+use model::{Limits, Problem, ProblemCode};
 
 use crate::auth::Signed;
 use crate::body::Body;
@@ -40,11 +41,11 @@ pub(crate) async fn put(
 ) -> Result<Json<api::Quota>, Refusal> {
     let of = meant(&caller, &principal)?;
     let limits = Limits {
-        vms: wish.vms,
-        cpus: wish.cpus,
-        memory_bytes: wish.memory_bytes,
-        disk_bytes: wish.disk_bytes,
-        running: wish.running,
+        vms: bounded("/vms", wish.vms)?,
+        cpus: bounded("/cpus", wish.cpus)?,
+        memory_bytes: bounded("/memory_bytes", wish.memory_bytes)?,
+        disk_bytes: bounded("/disk_bytes", wish.disk_bytes)?,
+        running: bounded("/running", wish.running)?,
     };
     Ok(Json(shape(control.quota_put(&caller, &of, limits).await?)))
 }
@@ -57,6 +58,16 @@ pub(crate) async fn delete(
     let of = meant(&caller, &principal)?;
     control.quota_delete(&caller, &of).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn bounded(pointer: &str, limit: Option<u64>) -> Result<Option<u64>, Problem> {
+    match limit {
+        Some(limit) if limit > MAX_LIMIT => {
+            let detail = format!("{limit} is too much for a limit, which is at most {MAX_LIMIT}");
+            Err(Problem::new(ProblemCode::InvalidValue, detail).at(pointer))
+        }
+        limit => Ok(limit),
+    }
 }
 
 /// Whose quota; `me` is the caller's own.
@@ -91,5 +102,18 @@ const fn limits(limits: Limits) -> api::QuotaLimits {
         memory_bytes: limits.memory_bytes,
         disk_bytes: limits.disk_bytes,
         running: limits.running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_fits_the_store() {
+        assert_eq!(bounded("/vms", Some(MAX_LIMIT)).ok(), Some(Some(MAX_LIMIT)));
+        assert_eq!(bounded("/vms", None).ok(), Some(None));
+        let problem = bounded("/vms", Some(MAX_LIMIT + 1)).unwrap_err();
+        assert_eq!(problem.pointer.as_deref(), Some("/vms"));
     }
 }
