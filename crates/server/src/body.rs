@@ -77,6 +77,11 @@ fn unread(rejection: BytesRejection) -> Problem {
 /// To JSON Schema `2.0` is the integer 2 (2020-12, section 4.2.3), to Rust it is none: a body that is refused is looked
 /// at once more with its whole numbers written as such.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde would read its items in the order of the fields.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let problem = Problem::new(ProblemCode::InvalidRequest, "the body is an array and no object");
+        return Err(problem.hint("/v1/openapi.json tells its form"));
+    }
     parse_as_written(bytes).or_else(|problem| parse_in_integers(bytes).ok_or(problem))
 }
 
@@ -128,7 +133,10 @@ fn parse_as_written<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
-        let detail = format!("the body cannot be read: {}", error.inner());
+        let detail = format!(
+            "the body cannot be read: {}",
+            without_words(&error.inner().to_string())
+        );
         let problem =
             Problem::new(ProblemCode::InvalidRequest, detail).hint("/v1/openapi.json tells its form");
         if pointer.is_empty() {
@@ -144,6 +152,17 @@ fn parse_as_written<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         )
     })?;
     Ok(value)
+}
+
+/// Serde's complaint without the text that it complains of, which may be a secret in the wrong place.
+fn without_words(complaint: &str) -> String {
+    // It writes `invalid type: string "…", expected …`; what is expected quotes nothing.
+    match (complaint.find(" string \""), complaint.rfind("\", expected ")) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{} string{}", &complaint[..begin], &complaint[end + 1..])
+        }
+        (Some(_) | None, Some(_) | None) => complaint.to_owned(),
+    }
 }
 
 /// The place as a JSON pointer (RFC 6901 section 3).
@@ -191,6 +210,34 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_no_object() {
+        let problem = parse::<api::ResizeVm>(b" []").unwrap_err();
+        assert_eq!(problem.detail, "the body is an array and no object");
+        assert_eq!(
+            refused(r#"{"name":"a","image":"b","service":[]}"#)
+                .pointer
+                .as_deref(),
+            Some("/service")
+        );
+    }
+
+    #[test]
+    fn a_text_in_the_wrong_place_is_not_repeated() {
+        for body in [
+            r#""canary""#,
+            r#"{"registry_auth":"fred:canary"}"#,
+            r#"{"keys":"canary\", expected nothing, canary"}"#,
+            r#"{"cpus":"canary"}"#,
+        ] {
+            let detail = refused(body).detail;
+            assert!(
+                detail.contains("string, expected") && !detail.contains("canary"),
+                "{detail}"
+            );
+        }
+    }
+
+    #[test]
     fn the_place_of_a_mistake_is_told() {
         assert_eq!(
             refused(r#"{"name":"a","cpus":"two"}"#).pointer.as_deref(),
@@ -203,9 +250,9 @@ mod tests {
             Some("/keys/1")
         );
         assert!(
-            refused(r#"{"name":"a","image":"b"}"#)
+            refused(r#"{"name":"a","keys":[]}"#)
                 .detail
-                .contains("missing field `keys`")
+                .contains("missing field `image`")
         );
         assert_eq!(refused("{").pointer, None);
         assert!(
