@@ -11,6 +11,7 @@ use crate::args::Waiting;
 use crate::complete;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::terminal;
 use crate::wait::{self, Goal};
 
 /// Which VMs are meant.
@@ -53,6 +54,25 @@ impl Vms {
     }
 }
 
+/// Asks a person whether that is meant for those that are there. `what` says it to one who cannot be asked.
+pub(crate) async fn confirm(
+    client: &Client,
+    vms: &[String],
+    question: impl Fn(&str) -> String,
+    what: &'static str,
+) -> Result<(), Failure> {
+    let there = Done::ask(vms, async |vm| client.vm_get(vm).await).await;
+    if there.vms.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = there.vms.iter().map(|vm| vm.name.as_str()).collect();
+    match terminal::confirms(&question(&names.join(", "))) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::Declined),
+        None => Err(Failure::Unconfirmed { what }),
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
@@ -81,6 +101,17 @@ impl Done {
 
     /// Waits until all are at the goal. Those that are gone stay as they were last.
     pub(crate) async fn wait(self, client: &Client, goal: Goal, waiting: Waiting, output: &Output) -> Self {
+        self.wait_for(client, |_| goal, waiting, output).await
+    }
+
+    /// The same where each VM has a goal of its own.
+    pub(crate) async fn wait_for(
+        self,
+        client: &Client,
+        goal: impl Fn(&Vm) -> Goal,
+        waiting: Waiting,
+        output: &Output,
+    ) -> Self {
         if waiting.no_wait {
             return self;
         }
@@ -90,7 +121,7 @@ impl Done {
         };
         for vm in self.vms {
             let limit = Duration::from_secs(waiting.timeout);
-            match wait::until(client, &vm, goal, limit, output).await {
+            match wait::until(client, &vm, goal(&vm), limit, output).await {
                 Ok(seen) => done.vms.push(seen.unwrap_or(vm)),
                 Err(failure) => done.failures.push(failure),
             }

@@ -38,6 +38,7 @@ mod ssh_config;
 mod table;
 mod terminal;
 mod wait;
+mod when;
 mod yaml;
 
 use std::process::ExitCode;

@@ -33,6 +33,14 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
+    /// Where a VM ends that is on or off as asked, once its host has done what else was asked of it.
+    pub(crate) fn of_power(vm: &Vm) -> Self {
+        match vm.power.as_str() {
+            "off" => Self::Stopped,
+            _ => Self::Running,
+        }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 72] = [
+const COMMANDS: [&str; 76] = [
     "",
     "create",
     "run",
@@ -15,6 +15,9 @@ const COMMANDS: [&str; 72] = [
     "start",
     "stop",
     "restart",
+    "rebuild",
+    "resize",
+    "extend",
     "wait",
     "events",
     "rm",
@@ -69,6 +72,7 @@ const COMMANDS: [&str; 72] = [
     "token ls",
     "token create",
     "token rm",
+    "audit",
     "login",
     "logout",
     "config",

@@ -11,7 +11,8 @@ use crate::ssh_config::{self, Change};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 One line, an Include, is put at the top of ~/.ssh/config; the file as it was is kept as config.before-pitwall. All else
-stands in files of pwctl's own. Every pwctl that creates or removes a VM renews them.
+stands in files of pwctl's own. Every pwctl that creates, rebuilds or removes a VM renews them. A VM is NAME where that is
+clear, and always NAME.OWNER.
 
 Examples:
   pwctl config-ssh --dry-run

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::args::{Global, Waiting};
 use crate::connect::connect;
+use crate::duration::seconds;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::registry::Registry;
@@ -18,6 +19,7 @@ use crate::{complete, image, keys, ssh_config};
 Examples:
   pwctl create web --image debian:12
   pwctl create db --image oci:./image --cpus 2 --memory 1G --disk 10G --key ~/.ssh/id_ed25519.pub
+  pwctl create lab --image debian:12 --ttl 8h --idle-after 30m
   pwctl create cache --image redis:7 --restart always -- redis-server --save ''")]
 pub(crate) struct Create {
     /// The VM's name: up to 63 of a-z, 0-9 and -
@@ -111,6 +113,15 @@ struct Options {
     /// When the command ends: no, on-failure or always [default: on-failure]
     #[arg(long, value_name = "WHEN", conflicts_with = "no_service")]
     restart: Option<RestartPolicy>,
+    /// Stop it when it has lived so long, such as 8h; remove it after its grace [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    ttl: Option<u64>,
+    /// Keep it so long after its time to live, from when it is off [default: 72h]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    grace: Option<u64>,
+    /// Stop it when nobody used it and it did nothing for so long [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    idle_after: Option<u64>,
     /// Run no command: a machine to log into
     #[arg(long, conflicts_with = "command")]
     no_service: bool,
@@ -136,6 +147,9 @@ impl Create {
             user_cas: keys::lines_of(&self.options.ssh_cas)?,
             image_keys: self.options.image_keys,
             console: self.options.console,
+            ttl_seconds: self.options.ttl,
+            grace_seconds: self.options.grace,
+            idle_after_seconds: self.options.idle_after,
             service: self.options.service(),
             ..self.machine.wish(self.name, &self.image, global).await?
         };

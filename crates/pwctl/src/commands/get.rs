@@ -32,6 +32,7 @@ fn text(vm: &Vm) -> String {
     let mut lines = vec![
         ("name", vm.name.clone()),
         ("id", vm.id.to_string()),
+        ("owner", owner(vm)),
         ("status", vm.status.to_string()),
     ];
     if let Some(reason) = &vm.reason {
@@ -67,7 +68,32 @@ fn text(vm: &Vm) -> String {
     if vm.console {
         lines.push(("console", "asked for".to_owned()));
     }
+    lines.extend(life(vm));
     pairs(&lines)
+}
+
+/// Whose it is, and what one may do with it where that is not all.
+fn owner(vm: &Vm) -> String {
+    match vm.access.as_deref() {
+        None | Some("own") => vm.owner.clone(),
+        Some(access) => format!("{}; you may {access} it", vm.owner),
+    }
+}
+
+/// When it ends by itself.
+fn life(vm: &Vm) -> Vec<(&'static str, String)> {
+    let idle = vm.idle_after_seconds;
+    [
+        ("lives until", vm.expires_at.clone()),
+        ("removed at", vm.removed_at.clone()),
+        (
+            "idle after",
+            idle.map(|seconds| format!("{seconds} s without use")),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(label, value)| Some((label, value?)))
+    .collect()
 }
 
 fn created(vm: &Vm) -> String {

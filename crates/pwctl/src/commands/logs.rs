@@ -3,13 +3,14 @@ use std::io::{self, Write};
 use api::{ClientError, LogQuery, LogRecord};
 use clap::Args;
 use futures_util::StreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::args::Global;
 use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::when::{When, when};
 
 /// Entries that are there at once are printed at once.
 const TOGETHER: usize = 256;
@@ -32,36 +33,8 @@ pub(crate) struct Logs {
     #[arg(short = 'n', long, value_name = "N")]
     tail: Option<u64>,
     /// Only what was printed since then: 10m or 2h ago, or a time such as 2026-11-22T09:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    since: Option<Since>,
-}
-
-/// When a log begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Since {
-    At(Timestamp),
-    Ago(SignedDuration),
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(Since::At(time));
-    }
-    match text.parse::<SignedDuration>() {
-        Ok(ago) if !ago.is_negative() => Ok(Since::Ago(ago)),
-        Ok(_) | Err(_) => {
-            Err("write how long ago, such as 10m or 2h, or a time such as 2026-11-22T09:00:00Z".into())
-        }
-    }
-}
-
-impl Since {
-    fn time(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::At(time) => time,
-            Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
-        }
-    }
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    since: Option<When>,
 }
 
 impl Logs {
@@ -69,7 +42,7 @@ impl Logs {
         let query = LogQuery {
             follow: self.follow,
             tail: self.tail,
-            since: self.since.map(|since| since.time(Timestamp::now()).to_string()),
+            since: self.since.map(|since| since.text(Timestamp::now())),
         };
         let records = connect(global)?.vm_logs(&self.vm, &query).await?;
         let mut records = records.ready_chunks(TOGETHER);
@@ -129,26 +102,5 @@ fn gap(bytes: Option<u64>) -> String {
     match bytes {
         Some(bytes) => format!("{bytes} bytes of the log are lost here"),
         None => "a part of the log is lost here".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_beginning_is_a_time_or_a_while_ago() {
-        let now: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
-        for (text, expected) in [
-            ("10m", "2026-11-22T08:50:00Z"),
-            ("90s", "2026-11-22T08:58:30Z"),
-            ("2h30m", "2026-11-22T06:30:00Z"),
-            ("2026-11-21T00:00:00+01:00", "2026-11-20T23:00:00Z"),
-        ] {
-            assert_eq!(since(text).unwrap().time(now).to_string(), expected, "{text}");
-        }
-        for bad in ["", "yesterday", "-10m", "10"] {
-            assert!(since(bad).is_err(), "{bad}");
-        }
     }
 }

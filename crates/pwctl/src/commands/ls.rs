@@ -59,12 +59,17 @@ fn table(vms: &[Vm], now: Timestamp) -> Table {
             vm.cpus.into(),
             size(vm.memory_bytes).into(),
             size(vm.disk_bytes).into(),
+            vm.owner.as_str().into(),
             or_dash(vm.host.as_ref()).into(),
             vm.id.into(),
             vm.image.as_str().into(),
             age(&vm.created_at, now).into(),
         ]
     });
+    let owners = match is_all_ones_own(vms) {
+        true => Wide("OWNER"),
+        false => Whole("OWNER"),
+    };
     Table::new(
         [
             Whole("NAME"),
@@ -73,6 +78,7 @@ fn table(vms: &[Vm], now: Timestamp) -> Table {
             Whole("CPUS"),
             Whole("MEMORY"),
             Wide("DISK"),
+            owners,
             Wide("HOST"),
             Wide("ID"),
             Elastic("IMAGE"),
@@ -80,4 +86,11 @@ fn table(vms: &[Vm], now: Timestamp) -> Table {
         ],
         rows,
     )
+}
+
+/// Whether they are one owner's, and nobody else's who shares them.
+fn is_all_ones_own(vms: &[Vm]) -> bool {
+    let is_own = |vm: &Vm| vm.access.as_deref().is_none_or(|access| access == "own");
+    let first = vms.first().map(|vm| &vm.owner);
+    vms.iter().all(|vm| is_own(vm) && Some(&vm.owner) == first)
 }

@@ -1,5 +1,6 @@
 //! A file per command: its arguments, and what it does.
 
+mod audit;
 mod completion;
 mod config;
 mod config_ssh;
@@ -9,6 +10,7 @@ mod create;
 mod doctor;
 mod events;
 mod exec;
+mod extend;
 mod get;
 mod host;
 mod image;
@@ -23,6 +25,8 @@ mod me;
 mod open;
 mod power;
 mod quota;
+mod rebuild;
+mod resize;
 mod rm;
 mod run;
 mod share;
@@ -61,9 +65,15 @@ pub(crate) enum Command {
     Stop(power::Stop),
     /// Boot VMs again
     Restart(power::Restart),
+    /// Make VMs' disks anew from their image, or from another
+    Rebuild(rebuild::Rebuild),
+    /// Give VMs more or fewer processors, more or less memory, a larger disk
+    Resize(resize::Resize),
+    /// Let a VM live longer
+    Extend(extend::Extend),
     /// Wait until a VM is as it was asked to be
     Wait(wait::Wait),
-    /// Follow what happens to a VM
+    /// Follow what happens to a VM, or to all
     Events(events::Events),
     /// Remove VMs with their disks, whatever their status
     #[command(visible_aliases = ["delete", "destroy"])]
@@ -120,6 +130,8 @@ pub(crate) enum Command {
     /// The tokens of your account
     #[command(subcommand)]
     Token(token::Token),
+    /// Who did what, and what was refused
+    Audit(audit::Audit),
     /// Sign in to a server
     Login(login::Login),
     /// Sign out of a server
@@ -145,6 +157,10 @@ pub(crate) const fn own_failure(command: &Command) -> Option<u8> {
         Command::Exec(_) | Command::Run(_) => Some(exec::OWN_FAILURE),
         Command::Create(_)
         | Command::Restart(_)
+        | Command::Rebuild(_)
+        | Command::Resize(_)
+        | Command::Extend(_)
+        | Command::Audit(_)
         | Command::Wait(_)
         | Command::Events(_)
         | Command::ConfigSsh(_)
@@ -212,6 +228,10 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> R
         Command::Host(command) => command.run(global, output).await,
         Command::Image(command) => command.run(global, output).await,
         Command::Restart(command) => command.run(global, output).await,
+        Command::Rebuild(command) => command.run(global, output).await,
+        Command::Resize(command) => command.run(global, output).await,
+        Command::Extend(command) => command.run(global, output).await,
+        Command::Audit(command) => command.run(global, output).await,
         Command::Wait(command) => command.run(global, output).await,
         Command::Events(command) => command.run(global, output).await,
         Command::ConfigSsh(command) => command.run(global, output).await,

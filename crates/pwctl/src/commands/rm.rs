@@ -1,14 +1,14 @@
-use api::{Client, ClientError};
+use api::ClientError;
 use clap::Args;
 use serde_json::json;
 
 use crate::args::{Global, Waiting};
-use crate::bulk::{Done, Vms};
+use crate::bulk::{Done, Vms, confirm};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::ssh_config;
 use crate::wait::Goal;
-use crate::{ssh_config, terminal};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -47,7 +47,9 @@ impl Rm {
             return told(there.forgive(is_missing), "would go", output);
         }
         if !self.vms.is_named() && !self.yes && !names.is_empty() {
-            confirm(&client, &names).await?;
+            let question = |names: &str| format!("Remove {names} with their disks?");
+            let what = "VMs that are not named are to be removed";
+            confirm(&client, &names, question, what).await?;
         }
         let asked = Done::ask(&names, async |vm| client.vm_delete(vm).await).await;
         let going = asked.forgive(is_missing);
@@ -59,17 +61,6 @@ impl Rm {
             "is gone"
         };
         told(done, word, output)
-    }
-}
-
-async fn confirm(client: &Client, ids: &[String]) -> Result<(), Failure> {
-    let there = Done::ask(ids, async |vm| client.vm_get(vm).await).await;
-    let names: Vec<_> = there.vms.iter().map(|vm| vm.name.as_str()).collect();
-    let question = format!("Remove {} with their disks?", names.join(", "));
-    match terminal::confirms(&question) {
-        Some(true) => Ok(()),
-        Some(false) => Err(Failure::Declined),
-        None => Err(Failure::Unconfirmed),
     }
 }
 

@@ -34,10 +34,10 @@ pub(crate) enum Failure {
     Input { source: io::Error },
     #[error("left")]
     Left,
-    #[error("nothing was removed")]
+    #[error("nothing was done")]
     Declined,
-    #[error("VMs that are not named are to be removed, and there is nobody to ask")]
-    Unconfirmed,
+    #[error("{what}, and there is nobody to ask")]
+    Unconfirmed { what: &'static str },
     #[error("{} of them failed", failures.len())]
     Several { failures: Vec<Failure> },
     #[error("cannot tell where pwctl itself lies")]
@@ -167,7 +167,7 @@ impl Failure {
             | Self::NoTerminal { .. }
             | Self::NoSecret
             | Self::NoPassword
-            | Self::Unconfirmed
+            | Self::Unconfirmed { .. }
             | Self::KeyFile { .. }
             | Self::Key { .. }
             | Self::NoKey { .. }
@@ -223,7 +223,7 @@ impl Failure {
             Self::TokenFile { .. } | Self::SignedOut { .. } | Self::NoSecret => "no_token",
             Self::Context(_) => "no_context",
             Self::NotRevoked { .. } => "not_revoked",
-            Self::NoTerminal { .. } | Self::Unconfirmed => "no_terminal",
+            Self::NoTerminal { .. } | Self::Unconfirmed { .. } => "no_terminal",
             Self::Left | Self::Interrupted { .. } => "interrupted",
             Self::Declined => "declined",
             Self::Several { failures } => failures.first().map_or("client_error", Self::code),

@@ -25,7 +25,7 @@ impl Failure {
             Self::NoTerminal { .. } => "pipe a token in: pwctl login URL --with-token < FILE".into(),
             Self::NoSecret => "an admin makes a code with: pwctl user create NAME".into(),
             Self::NoPassword => "type it, or pipe it in: pwctl create … --registry-user NAME < FILE".into(),
-            Self::Unconfirmed => "say that it is meant with --yes; --dry-run shows what would go".into(),
+            Self::Unconfirmed { .. } => "say that it is meant with --yes; --dry-run shows what would go".into(),
             Self::NoAnswer { .. } => {
                 "pwctl connects from this machine, so it must have a way to the VM's address; pwctl exec needs none"
                     .into()

@@ -3,19 +3,20 @@
 //! ```text
 //!   ~/.ssh/config                   the person's; at its top one line of ours, Include "…/pitwall.config"
 //!   ~/.ssh/config.before-pitwall    the person's as it was before that line came or went
-//!   ~/.ssh/pitwall.config           ours: a Host entry per VM, with a ProxyCommand
-//!   ~/.ssh/pitwall.known_hosts      ours: the VMs' host keys, by name
+//!   ~/.ssh/pitwall.config           ours: a Host entry per VM (NAME, NAME.OWNER), with a ProxyCommand
+//!   ~/.ssh/pitwall.known_hosts      ours: the VMs' host keys, by NAME.OWNER
 //! ```
 //!
 //! What always holds:
 //!
 //! - Ours are made anew, whole, from what the server lists, by one pwctl at a time. Of the person's lines none is changed.
-//! - Host keys come from the server and are looked up under the VM's name in our own file only. Whoever connects gets
+//! - Host keys come from the server and are looked up under the VM's full name in our own file only. Whoever connects gets
 //!   that file renewed before ssh reads it ([`renew_for`]), so a name that is another VM's now shows no changed key.
-//! - A VM whose name the person uses for a host of their own gets no entry: theirs goes on meaning what it did.
+//! - A name that the person uses for a host of their own goes on meaning what it did; the VM is found by its full name.
 //! - No command fails because its renewal did.
 
 mod include;
+mod names;
 mod render;
 
 use std::fs;
@@ -33,6 +34,7 @@ use crate::files;
 use crate::keys;
 use crate::output::Output;
 use include::{is_own_host, with_include, without_include};
+use names::{Named, is_any_ambiguous, named};
 use render::{Setup, config, known_hosts};
 
 /// Where everything lies.
@@ -89,8 +91,7 @@ pub(crate) async fn set_up(global: &Global, client: &Client) -> Result<Vec<Chang
         words: words(global)?,
         identities: identities(global, &place.folder),
     };
-    let vms = client.vm_list().await?.items;
-    let mut changes = own(&place, &setup, &vms)?;
+    let mut changes = own(&place, &setup, client).await?;
     let before = text(&place.of_person())?;
     let after = with_include(before.as_deref().unwrap_or_default(), &place.config());
     changes.push(Change {
@@ -172,7 +173,7 @@ async fn try_renew(client: &Client, vm: Option<&Vm>) -> Result<(), Failure> {
     };
     if let Some(vm) = vm {
         let held = text(&place.known_hosts())?.unwrap_or_default();
-        let mut lines = known_hosts(std::slice::from_ref(vm));
+        let mut lines = known_hosts([vm]);
         lines.retain(|line| !held.lines().any(|there| there == line));
         if lines.is_empty() {
             return Ok(());
@@ -180,8 +181,7 @@ async fn try_renew(client: &Client, vm: Option<&Vm>) -> Result<(), Failure> {
     }
     // Listed under the lock: of two that renew, the later one has the later list.
     let _lock = lock(&place)?;
-    let vms = client.vm_list().await?.items;
-    for change in own(&place, &setup, &vms)? {
+    for change in own(&place, &setup, client).await? {
         if let (false, Some(after)) = (change.is_none(), &change.after) {
             files::replace(&change.path, after.as_bytes(), 0o600).map_err(|source| Failure::File {
                 path: change.path.clone(),
@@ -199,10 +199,8 @@ fn held(place: &Place, client: &Client) -> Result<Option<Setup>, Failure> {
 }
 
 /// Our two files.
-fn own(place: &Place, setup: &Setup, vms: &[Vm]) -> Result<Vec<Change>, Failure> {
-    let of_person = text(&place.of_person())?.unwrap_or_default();
-    let is_free = |vm: &&Vm| !is_own_host(&of_person, &vm.name);
-    let vms: Vec<Vm> = vms.iter().filter(is_free).cloned().collect();
+async fn own(place: &Place, setup: &Setup, client: &Client) -> Result<Vec<Change>, Failure> {
+    let hosts = hosts(place, client).await?;
     let change = |path: PathBuf, after: String| {
         Ok::<_, Failure>(Change {
             before: text(&path)?,
@@ -210,13 +208,26 @@ fn own(place: &Place, setup: &Setup, vms: &[Vm]) -> Result<Vec<Change>, Failure>
             after: Some(after),
         })
     };
+    let keys = known_hosts(hosts.iter().map(|host| &host.vm));
     Ok(vec![
-        change(place.config(), config(setup, &place.known_hosts(), &vms))?,
+        change(place.config(), config(setup, &place.known_hosts(), &hosts))?,
         change(
             place.known_hosts(),
-            known_hosts(&vms).iter().map(|line| format!("{line}\n")).collect(),
+            keys.iter().map(|line| format!("{line}\n")).collect(),
         )?,
     ])
+}
+
+/// The VMs there are, and their names here.
+async fn hosts(place: &Place, client: &Client) -> Result<Vec<Named>, Failure> {
+    let vms = client.vm_list().await?.items;
+    let me = match is_any_ambiguous(&vms) {
+        // A token that is not good for that leaves such VMs to their full names.
+        true => client.me().await.ok().map(|me| me.user.name),
+        false => None,
+    };
+    let of_person = text(&place.of_person())?.unwrap_or_default();
+    Ok(named(&vms, me.as_deref(), |name| is_own_host(&of_person, name)))
 }
 
 /// The options that mean this server later, whatever the environment is then.

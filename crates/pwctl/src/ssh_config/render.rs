@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use api::Vm;
 
+use super::names::{Named, full_name};
 use crate::ssh::{plain_key, plain_login, quoted};
 
 /// Beside the person's own file, which names it.
@@ -41,20 +42,20 @@ impl Setup {
 }
 
 /// The file of entries.
-pub(super) fn config(setup: &Setup, known_hosts: &Path, vms: &[Vm]) -> String {
+pub(super) fn config(setup: &Setup, known_hosts: &Path, hosts: &[Named]) -> String {
     let line = serde_json::to_string(setup).unwrap_or_default();
     let mut text = format!("{HEAD}{SETUP}{line}\n");
-    for vm in vms {
-        text.push_str(&entry(setup, known_hosts, vm));
+    for host in hosts {
+        text.push_str(&entry(setup, known_hosts, host));
     }
     text
 }
 
-fn entry(setup: &Setup, known_hosts: &Path, vm: &Vm) -> String {
-    let name = &vm.name;
-    let mut lines = vec![format!("\nHost {name}")];
+fn entry(setup: &Setup, known_hosts: &Path, host: &Named) -> String {
+    let name = full_name(&host.vm);
+    let mut lines = vec![format!("\nHost {}", host.names.join(" "))];
     // Known once it has booted.
-    lines.extend(plain_login(vm).map(|login| format!("User {login}")));
+    lines.extend(plain_login(&host.vm).map(|login| format!("User {login}")));
     let identities = setup.identities.iter();
     lines.extend(identities.map(|path| {
         format!(
@@ -64,7 +65,7 @@ fn entry(setup: &Setup, known_hosts: &Path, vm: &Vm) -> String {
     }));
     lines.extend([
         format!("HostKeyAlias {name}"),
-        format!("ProxyCommand {}", setup.proxy(name)),
+        format!("ProxyCommand {}", setup.proxy(&name)),
         format!("UserKnownHostsFile {}", path(known_hosts)),
         "GlobalKnownHostsFile /dev/null".to_owned(),
         "StrictHostKeyChecking yes".to_owned(),
@@ -80,15 +81,15 @@ fn path(path: &Path) -> String {
 }
 
 /// The lines of the file of host keys.
-pub(super) fn known_hosts(vms: &[Vm]) -> Vec<String> {
-    vms.iter().flat_map(keys_of).collect()
+pub(super) fn known_hosts<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Vec<String> {
+    vms.into_iter().flat_map(keys_of).collect()
 }
 
 fn keys_of(vm: &Vm) -> Vec<String> {
     // A server of before tells the first key only.
     let first = vm.host_key.iter().filter(|_| vm.host_keys.is_empty());
     let keys = vm.host_keys.iter().chain(first).filter_map(|key| plain_key(key));
-    keys.map(|key| format!("{} {key}", vm.name)).collect()
+    keys.map(|key| format!("{} {key}", full_name(vm))).collect()
 }
 
 #[cfg(test)]
@@ -104,21 +105,28 @@ mod tests {
             identities: vec!["/k/id".into()],
         };
         let vm = serde_json::json!({
-            "id": "vm_00000000000000000000000000", "name": "web", "status": "RUNNING", "image": "i", "cpus": 1,
+            "id": "vm_00000000000000000000000000", "name": "web", "owner": "ann", "status": "RUNNING", "image": "i", "cpus": 1,
             "memory_bytes": 1, "disk_bytes": 1, "power": "on", "generation": 1, "login": "fred",
             "host_key": "ssh-ed25519 AAAA", "host_keys": ["ssh-ed25519 AAAA", "ssh-rsa BBBB\nHost *"],
             "created_at": "2026-11-22T09:00:00Z"
         });
-        let vms = [serde_json::from_value(vm).unwrap()];
-        let text = config(&setup, Path::new("/h/known"), &vms);
+        let vm: Vm = serde_json::from_value(vm).unwrap();
+        let host = Named {
+            vm: vm.clone(),
+            names: vec!["web".into(), "web.ann".into()],
+        };
+        let text = config(&setup, Path::new("/h/known"), &[host]);
         assert_eq!(Setup::read(&text), Some(setup));
         let entry = text.split_once("\n\n").unwrap().1;
         assert_eq!(
             entry,
-            "Host web\n    User fred\n    IdentityFile \"/k/id\"\n    HostKeyAlias web\n    ProxyCommand '/opt/my tools/pwctl' \
-             --url http://h/%%7e ssh-proxy web\n    UserKnownHostsFile \"/h/known\"\n    \
+            "Host web web.ann\n    User fred\n    IdentityFile \"/k/id\"\n    HostKeyAlias web.ann\n    ProxyCommand '/opt/my tools/pwctl' \
+             --url http://h/%%7e ssh-proxy web.ann\n    UserKnownHostsFile \"/h/known\"\n    \
              GlobalKnownHostsFile /dev/null\n    StrictHostKeyChecking yes\n    CheckHostIP no\n    UpdateHostKeys no\n"
         );
-        assert_eq!(known_hosts(&vms), ["web ssh-ed25519 AAAA", "web ssh-rsa BBBB"]);
+        assert_eq!(
+            known_hosts([&vm]),
+            ["web.ann ssh-ed25519 AAAA", "web.ann ssh-rsa BBBB"]
+        );
     }
 }

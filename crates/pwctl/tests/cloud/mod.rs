@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bus::Bus;
-use control::{Control, ControlConfig};
+use control::{Clock, Control, ControlConfig};
+use jiff::{SignedDuration, Timestamp};
 use link::Link;
 use model::{
     Capacity, Digest, Feature, HeldImage, HostId, InstallationId, Phase, Power, ProgramEnd, Reason,
@@ -32,10 +34,21 @@ pub(crate) struct Cloud {
     /// The far end of every VM's streams.
     pub(crate) vm: FakeVm,
     address: SocketAddr,
+    clock: Arc<Ahead>,
     finds: mpsc::UnboundedSender<VmReport>,
     /// What VMs that start from now on tell of their SSH server.
     way_in: Arc<Mutex<WayIn>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// The machine's clock, put forward by as many seconds as a test says.
+#[derive(Default)]
+struct Ahead(AtomicI64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + SignedDuration::from_secs(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// Where a VM's SSH server is.
@@ -61,9 +74,12 @@ impl Cloud {
         let store = Store::open(&folder.path().join("pitwall.db")).await.unwrap();
         let (bus, link) = (Bus::in_process(), Link::in_process());
         let vm = FakeVm::serve(&link, HostId::from_random([1; 16]));
-        let control = Control::open(ControlConfig::new(store, bus.clone(), link))
-            .await
-            .unwrap();
+        let clock = Arc::new(Ahead::default());
+        let config = ControlConfig {
+            clock: clock.clone(),
+            ..ControlConfig::new(store, bus.clone(), link)
+        };
+        let control = Control::open(config).await.unwrap();
         let token = control.admin_token_ensure().await.unwrap().unwrap();
         std::fs::write(folder.path().join("admin.token"), format!("{}\n", token.reveal())).unwrap();
         std::fs::write(folder.path().join("id_pitwall.pub"), KEY).unwrap();
@@ -88,6 +104,7 @@ impl Cloud {
             folder,
             vm,
             address,
+            clock,
             finds,
             way_in,
             tasks,
@@ -120,6 +137,11 @@ impl Cloud {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Puts the server's clock forward.
+    pub(crate) fn later_by(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds, Ordering::Relaxed);
     }
 
     pub(crate) fn way_in_is(&self, way_in: WayIn) {
@@ -245,7 +267,12 @@ impl Host {
                 disk_bytes: 80 << 30,
             }),
             images: Some(vec![debian]),
-            features: Some(vec![Feature::OCI_IMAGE, Feature::OCI_LAYOUT, Feature::OPTIONS]),
+            features: Some(vec![
+                Feature::OCI_IMAGE,
+                Feature::OCI_LAYOUT,
+                Feature::OPTIONS,
+                Feature::IDLE,
+            ]),
         };
         self.bus.publish_report(self.id, report.encode()).await.unwrap();
     }
@@ -279,6 +306,7 @@ fn done(vm: &VmPlan, way_in: &WayIn) -> VmReport {
         id: vm.id,
         seen: Seen {
             service,
+            rootfs: body.rootfs,
             ..seen(vm.placement, vm.generation, body.boot, phase, reason, way_in)
         },
         found: false,

@@ -188,7 +188,7 @@ async fn ssh_and_its_kin_reach_a_vm_by_its_name() {
     world.pwctl(&["create", "web", "--image", "debian"]).await;
     let shown = world.pwctl(&["config-ssh", "--dry-run"]).await;
     assert!(
-        shown.contains("+Host web\n") && shown.contains("+Include \""),
+        shown.contains("+Host web web.admin\n") && shown.contains("+Include \""),
         "{shown}"
     );
     assert_eq!(world.file("config"), OF_PERSON, "a dry run changes nothing");
@@ -321,13 +321,41 @@ async fn a_host_of_the_persons_own_stays_theirs() {
     assert_eq!(cloud.pwctl(&["config-ssh"]).await.code, Some(0));
     let ours = fs::read_to_string(ssh.join("pitwall.config")).unwrap();
     assert!(
-        ours.contains("\nHost db\n") && !ours.contains("\nHost web\n"),
+        ours.contains("\nHost db db.admin\n") && ours.contains("\nHost web.admin\n"),
         "{ours}"
     );
     // Where it is not set up nothing is made.
     assert_eq!(cloud.pwctl(&["config-ssh", "--remove"]).await.code, Some(0));
     assert_eq!(cloud.pwctl(&["rm", "web"]).await.code, Some(0));
     assert!(!ssh.join("pitwall.config").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_several_peoples_means_ones_own() {
+    let cloud = Cloud::open().await;
+    let ssh = cloud.folder.path().join(".ssh");
+    fs::create_dir(&ssh).unwrap();
+    assert_eq!(cloud.pwctl(&["user", "create", "ann"]).await.code, Some(0));
+    for (name, owner) in [("web", "ann"), ("db", "ann"), ("web", "admin")] {
+        let words = ["create", name, "--image", "debian", "--owner", owner];
+        let created = cloud.pwctl(&words).await;
+        assert_eq!(created.code, Some(0), "{created:?}");
+    }
+    assert_eq!(cloud.pwctl(&["config-ssh"]).await.code, Some(0));
+    let ours = fs::read_to_string(ssh.join("pitwall.config")).unwrap();
+    let hosts: Vec<_> = ours.lines().filter(|line| line.starts_with("Host ")).collect();
+    assert_eq!(
+        hosts,
+        ["Host web.ann", "Host db db.ann", "Host web web.admin"],
+        "{ours}"
+    );
+    let listed = cloud.pwctl(&["ls"]).await.out;
+    assert!(
+        listed.starts_with("NAME  STATUS   ADDRESS     CPUS  MEMORY  OWNER  IMAGE"),
+        "{listed}"
+    );
+    let shown = cloud.pwctl(&["get", "web.ann"]).await.out;
+    assert!(shown.contains("\nowner:    ann\n"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! Verbs that take several VMs, that wait, that watch; and `run`.
 
+mod changes;
+
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -241,6 +243,24 @@ async fn a_run_that_is_ended_while_it_waits_leaves_nothing() {
         assert_eq!(ended.code(), Some(125), "{sent}");
         none_left(&cloud).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_removes_what_a_vanished_run_leaves() {
+    let cloud = Cloud::open().await;
+    let words = ["run", "--rm", "--name", "left", "debian", "--", "deaf"];
+    let mut child = spawn(&cloud, &words);
+    // The command runs.
+    crate::until_caught(child.id().unwrap(), 10).await;
+    child.kill().await.unwrap();
+    let left: Value = serde_json::from_str(&cloud.pwctl(&["get", "left", "--json"]).await.out).unwrap();
+    assert_eq!(
+        (&left["status"], &left["lease_seconds"]),
+        (&"RUNNING".into(), &60.into())
+    );
+    // Nobody is there to give a sign in this minute.
+    cloud.later_by(60);
+    none_left(&cloud).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
