@@ -27,5 +27,6 @@ mod person;
 mod power;
 mod registry;
 mod restored;
+mod secrets;
 mod streams;
 mod writes;

@@ -76,11 +76,6 @@ impl<'a> Person<'a> {
         assert!(output.status.success(), "pwctl {arguments:?}: {}", text(&output));
         String::from_utf8(output.stdout).unwrap()
     }
-
-    /// The configuration, which holds the token.
-    pub(crate) fn config(&self) -> String {
-        std::fs::read_to_string(self.home.path().join("pitwall/config.toml")).unwrap()
-    }
 }
 
 /// Makes a key pair.

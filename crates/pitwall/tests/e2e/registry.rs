@@ -19,13 +19,28 @@ impl Registry {
 
     /// Starts it in the namespace of `host` and puts the Debian image into it as `debian:latest`.
     pub(crate) fn with_debian(host: &Host) -> Self {
+        Self::start(host, None)
+    }
+
+    /// The same for one user alone, by name, password, and the password's bcrypt hash.
+    pub(crate) fn private(host: &Host, user: [&str; 3]) -> Self {
+        Self::start(host, Some(user))
+    }
+
+    fn start(host: &Host, user: Option<[&str; 3]>) -> Self {
         let storage = tempfile::tempdir().unwrap();
         let configuration = storage.path().join("config.yml");
-        let text = format!(
+        let mut text = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {}\n",
             storage.path().join("data").display(),
             Self::ADDRESS
         );
+        if let Some([name, _, hash]) = user {
+            let users = storage.path().join("htpasswd");
+            std::fs::write(&users, format!("{name}:{hash}\n")).unwrap();
+            let users = users.display();
+            text += &format!("auth:\n  htpasswd:\n    realm: e2e\n    path: {users}\n");
+        }
         std::fs::write(&configuration, text).unwrap();
         let process = host
             .command("docker-registry")
@@ -39,14 +54,17 @@ impl Registry {
         until("the registry answers", Duration::from_secs(60), || {
             let curl = host
                 .command("curl")
-                .args(["-sf", &format!("http://{}/v2/", Self::ADDRESS)])
+                .args(["-s", &format!("http://{}/v2/", Self::ADDRESS)])
                 .output()
                 .unwrap();
             curl.status.success().then_some(())
         });
-        let copied = host
-            .command("skopeo")
-            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
+        let mut skopeo = host.command("skopeo");
+        skopeo.args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"]);
+        if let Some([name, password, _]) = user {
+            skopeo.args(["--dest-creds", &format!("{name}:{password}")]);
+        }
+        let copied = skopeo
             .args([&debian(), &format!("docker://{}/debian:latest", Self::ADDRESS)])
             .output()
             .unwrap();
