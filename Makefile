@@ -10,7 +10,7 @@ DESTDIR ?=
 export STATE RUN LISTEN IMAGE NAME PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean test check lint bundle image bench bench-vm install uninstall
+.PHONY: help up down clean test check lint bundle image bench bench-vm bench-control install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ bench: ## print the promised figures and write target/bench/*.json
 
 bench-vm: ## the figures of a VM's start, of 20 at once and of its SSH server
 	@scripts/bench vm
+
+bench-control: ## the figures of the control plane, on simulated hosts
+	@scripts/bench control
 
 bundle: ## make the guests' kernel and initramfs in target/bundle
 	@scripts/packages build

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Counts what happens in control. Each call is made where it happens, so none may block.
 pub trait Meter: Send + Sync {
-    /// A plan was sent to a host.
-    fn plan_published(&self);
+    /// A plan of so many bytes was sent to a host.
+    fn plan_published(&self, bytes: usize);
     /// A report of a host was taken in.
     fn report_taken(&self);
     /// The memory took so long to make a change last.
@@ -21,7 +21,7 @@ pub trait Meter: Send + Sync {
 pub(crate) struct Unmetered;
 
 impl Meter for Unmetered {
-    fn plan_published(&self) {}
+    fn plan_published(&self, _bytes: usize) {}
     fn report_taken(&self) {}
     fn committed(&self, _took: Duration) {}
     fn follower_came(&self) {}

@@ -169,7 +169,7 @@ impl Metrics {
 }
 
 impl Meter for Metrics {
-    fn plan_published(&self) {
+    fn plan_published(&self, _bytes: usize) {
         self.0.plans.inc();
     }
 
