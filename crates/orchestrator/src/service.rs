@@ -235,7 +235,9 @@ impl Orchestrator {
         };
         let disk = self.host.memory.vm_folder(id).join("upper.ext4").exists();
         Some(VmRecord {
-            rootfs: if disk { body.rootfs } else { 0 },
+            // What runs has all it needs; what has lost its disk waits for a start, and nothing is made anew before.
+            rootfs: if disk || running { body.rootfs } else { 0 },
+            rootfs_failed: body.rootfs,
             image: self.image_under(&body),
             boot: body.boot,
             outcome,
