@@ -109,7 +109,7 @@ fn write_in_integers(value: &mut Value) -> bool {
             let is_whole = |float: &f64| float.fract() == 0.0 || float.abs() >= 1_125_899_906_842_624.0;
             let whole = number
                 .as_f64()
-                .filter(|float| is_whole(float) && float.abs() < 9e15);
+                .filter(|float| is_whole(float) && float.abs() <= 9_007_199_254_740_992.0);
             let is_float = number.is_f64();
             match whole.filter(|_| is_float) {
                 Some(float) => {
@@ -205,6 +205,8 @@ mod tests {
         let body = r#"{"name":"a","image":"b","disk_bytes":4232149974312538.0}"#;
         let wish: CreateVm = parse(body.as_bytes()).unwrap();
         assert_eq!(wish.disk_bytes, Some(4_232_149_974_312_538));
+        let wish: api::PutQuota = parse(br#"{"vms":9007199254740992.0}"#).unwrap();
+        assert_eq!(wish.vms, Some(api::quotas::MAX_LIMIT));
         let problem = refused(r#"{"name":"a","image":"b","keys":[],"cpus":2.5}"#);
         assert_eq!(problem.pointer.as_deref(), Some("/cpus"));
     }
