@@ -18,7 +18,7 @@
 //! - Capacity is booked from what was asked, in the transaction that asks. What is being removed counts until its
 //!   host says that it is gone.
 //! - A VM's row goes away in one place: where its host reports it gone and it was asked to go.
-//! - A plan's number is drawn in the transaction that reads its content, and equal content keeps it.
+//! - A plan of a later number never has older content, and equal content keeps its number.
 //! - A host that is ahead (a database restored from a backup) makes numbers here rise above its own. What it holds
 //!   and nobody here asked for is listed as found, and keeps running.
 //! - Every change writes its events in its own transaction.

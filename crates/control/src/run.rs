@@ -5,13 +5,18 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use model::HostId;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use wire::host::HostReport;
 
 use crate::{Control, Error};
 
 /// How long intake waits before it tries a report again that could not be stored.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long nudged plans rest, as a multiple of the time that the last ones took. A plan is whole, so it takes longer the
+/// more VMs there are; with this, what many changes cost grows with their number and not with that of the VMs. Smaller lets
+/// plans crowd out what asks for them, larger lets a VM wait longer where many are asked for at once.
+const REST: u32 = 3;
 
 /// How exactly times to live and leases are kept.
 const LIVES_EVERY: Duration = Duration::from_secs(1);
@@ -79,7 +84,11 @@ impl Control {
             let next_round = Instant::now() + self.inner.reconcile_every;
             loop {
                 tokio::select! {
-                    hosts = self.inner.due.take() => self.publish(hosts).await,
+                    hosts = self.inner.due.take() => {
+                        let began = Instant::now();
+                        self.publish(hosts).await;
+                        sleep(began.elapsed() * REST).await;
+                    }
                     () = sleep_until(next_round) => break,
                 }
             }
