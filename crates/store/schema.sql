@@ -78,7 +78,7 @@ CREATE TABLE hosts (
     disk_bytes BIGINT,
     images TEXT NOT NULL,
     features TEXT NOT NULL
-);
+, booked_cpus BIGINT NOT NULL DEFAULT 0, booked_memory_bytes BIGINT NOT NULL DEFAULT 0, booked_disk_bytes BIGINT NOT NULL DEFAULT 0);
 
 CREATE TABLE members (
     team TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,

@@ -43,6 +43,10 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-event-audience",
         sql: include_str!("migrations/2026-11-22-event-audience.sql"),
     },
+    Migration {
+        name: "2026-11-22-booked",
+        sql: include_str!("migrations/2026-11-22-booked.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =

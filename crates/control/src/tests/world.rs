@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bus::Bus;
 use jiff::Timestamp;
-use model::{HostId, VmId};
+use model::{Capacity, HostId, VmId};
 use store::Store;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use wire::host::{HostPlan, HostReport};
 
 use super::host::FakeHost;
+use crate::place::capacity_of;
 use crate::{Caller, Clock, Control, ControlConfig, CreateVm, ListVms, SystemEntropy, VmSelector, VmView};
 
 pub(super) const KEY: &str =
@@ -135,6 +136,20 @@ impl World {
     pub(super) async fn deliver(&self, report: &HostReport) {
         let report = HostReport::decode(&report.encode()).unwrap();
         self.control.report_take(&report).await.unwrap();
+        self.booked_is_what_is_asked().await;
+    }
+
+    /// The sums that hosts are chosen by are those of the VMs there.
+    async fn booked_is_what_is_asked(&self) {
+        let mut read = self.control.inner.store.read().await.unwrap();
+        let mut sums = read.vm_sum_by_host().await.unwrap();
+        for vm in read.vm_list().await.unwrap() {
+            let (sum, takes) = (sums.get_mut(&vm.host).unwrap(), capacity_of(&vm.asked.body));
+            sum.cpus -= takes.cpus;
+            sum.memory_bytes -= takes.memory_bytes;
+            sum.disk_bytes -= takes.disk_bytes;
+        }
+        assert!(sums.values().all(|left| *left == Capacity::default()), "{sums:?}");
     }
 
     /// Makes a host's plan, and checks that its number stands for nothing else.
