@@ -9,6 +9,9 @@
 //!          ─► found: the set is replaced
 //! ```
 //!
+//! What is news is found out before the change begins, so that a change reads and writes the VMs that are, and not all
+//! of a host.
+//!
 //! A VM that a report leaves out stays as it was: unknown is not gone.
 
 mod found;
@@ -17,10 +20,21 @@ mod numbers;
 mod vms;
 
 use jiff::Timestamp;
-use store::{Host, Vm};
+use model::{HostId, VmId};
+use store::{Host, Read, Vm};
 use wire::host::HostReport;
 
 use crate::{Control, Error};
+
+/// What a report brings.
+enum News {
+    /// Nothing but that the host was heard.
+    Nothing,
+    /// Something of the host perhaps, of these VMs, and of no other.
+    OfVms(Vec<VmId>),
+    /// More than that.
+    OfHost,
+}
 
 impl Control {
     /// Takes a report in. Whatever is wrong with the report itself is logged and is no error.
@@ -32,10 +46,11 @@ impl Control {
             tracing::error!(host.id = %report.host, "report with impossible numbers dropped");
             return Ok(());
         }
-        if !self.brings_nothing_new(report).await? {
-            return self.report_keep(report).await;
+        match self.news(report).await? {
+            News::Nothing => self.heard(report, self.now()),
+            News::OfVms(vms) => self.report_keep(report, Some(&vms)).await?,
+            News::OfHost => self.report_keep(report, None).await?,
         }
-        self.heard(report, self.now());
         Ok(())
     }
 
@@ -46,29 +61,35 @@ impl Control {
         }
     }
 
-    /// Whether keeping a report would change nothing but when the host was heard. Looked at outside of any change:
-    /// only intake itself and the silence of a host touch what is compared, and both look again.
-    async fn brings_nothing_new(&self, report: &HostReport) -> Result<bool, Error> {
+    /// What keeping a report would change but when the host was heard. Looked at outside of any change: only intake
+    /// itself and the silence of a host touch what is compared, and both look again.
+    async fn news(&self, report: &HostReport) -> Result<News, Error> {
         let mut read = self.inner.store.read().await?;
         let Some(host) = read.host_fetch(report.host).await? else {
-            return Ok(false);
+            return Ok(News::OfHost);
         };
-        let foreign = host::is_foreign(report, self.inner.installation);
-        if self.is_old(&host, report) || host::is_news(&host, report) {
-            return Ok(false);
+        let of_host = host::is_news(&host, report);
+        if self.is_old(&host, report) || host.silent || host::is_ahead(Some(&host), report) {
+            return Ok(News::OfHost);
         }
-        if foreign {
-            return Ok(true);
+        if host::is_foreign(report, self.inner.installation) {
+            return Ok(if of_host { News::OfHost } else { News::Nothing });
         }
         let vms = read.vm_list_of_host(host.id).await?;
-        if vms::is_news(&vms, report) || found::is_news(&mut read, &vms, report).await? {
-            return Ok(false);
+        if found::is_news(&mut read, &vms, report).await? {
+            return Ok(News::OfHost);
         }
         self.tell_stages(&vms, report);
-        Ok(true)
+        let of_vms: Vec<VmId> = vms::news(&vms, report).collect();
+        Ok(if of_host || !of_vms.is_empty() {
+            News::OfVms(of_vms)
+        } else {
+            News::Nothing
+        })
     }
 
-    async fn report_keep(&self, report: &HostReport) -> Result<(), Error> {
+    /// Keeps a report: all of it, or besides the host only what it says of these VMs.
+    async fn report_keep(&self, report: &HostReport, only: Option<&[VmId]>) -> Result<(), Error> {
         let mut change = self.change().await?;
         let known = change.host_fetch(report.host).await?;
         if known.as_ref().is_some_and(|host| self.is_old(host, report)) {
@@ -77,19 +98,26 @@ impl Control {
         }
         let foreign = host::is_foreign(report, self.inner.installation);
         let ahead = !foreign && host::is_ahead(known.as_ref(), report);
+        let was_heard = known.as_ref().is_some_and(|host| !host.silent);
+        let only = only.filter(|_| was_heard && !ahead);
         // Read before the host is kept: their status of before depends on its silence.
-        let vms = change.vm_list_of_host(report.host).await?;
+        let vms = match only {
+            Some(only) => vms_of(&mut change, report.host, only).await?,
+            None => change.vm_list_of_host(report.host).await?,
+        };
         host::take(&mut change, known, report, ahead).await?;
         if foreign {
             tracing::warn!(host.id = %report.host, installation = ?report.installation, "host obeys another installation");
         } else {
             vms::take(&mut change, &vms, report, ahead).await?;
-            found::take(&mut change, &vms, report).await?;
+            if only.is_none() {
+                found::take(&mut change, &vms, report).await?;
+            }
         }
         let heard_at = change.now;
         self.commit(change).await?;
         self.heard(report, heard_at);
-        if !foreign {
+        if !foreign && only.is_none() {
             self.tell_stages(&vms, report);
         }
         Ok(())
@@ -108,4 +136,13 @@ impl Control {
                 .stage_told(vm, entry.seen.stage.as_ref(), self.now());
         }
     }
+}
+
+/// These VMs, those of them that are on the host still.
+async fn vms_of(read: &mut Read, host: HostId, ids: &[VmId]) -> Result<Vec<Vm>, Error> {
+    let mut vms = Vec::new();
+    for &id in ids {
+        vms.extend(read.vm_fetch(id).await?.filter(|vm| vm.host == host));
+    }
+    Ok(vms)
 }

@@ -20,15 +20,16 @@ pub(super) fn pairs<'a>(
         .map(move |vm| (vm, reported.get(&vm.asked.id).copied()))
 }
 
-/// Whether a report changes anything of the VMs that are asked for on its host.
-pub(super) fn is_news(vms: &[Vm], report: &HostReport) -> bool {
-    pairs(vms, report).any(|(vm, entry)| {
-        entry.is_some_and(|entry| {
-            let seen = Some(merge(vm.seen.as_ref(), &entry.seen));
-            let known = &mut vm.clone();
-            is_gone(vm, &entry.seen) || vm.seen != seen || raise_above(known, false) || ask_off(known)
-        })
-    })
+/// The VMs that are asked for on its host and of which a report changes anything.
+pub(super) fn news<'a>(vms: &'a [Vm], report: &'a HostReport) -> impl Iterator<Item = VmId> {
+    let is_news = |vm: &Vm, entry: &VmReport| {
+        let seen = Some(merge(vm.seen.as_ref(), &entry.seen));
+        let known = &mut vm.clone();
+        is_gone(vm, &entry.seen) || vm.seen != seen || raise_above(known, false) || ask_off(known)
+    };
+    pairs(vms, report)
+        .filter(move |(vm, entry)| entry.is_some_and(|entry| is_news(vm, entry)))
+        .map(|(vm, _)| vm.asked.id)
 }
 
 /// Takes in what a report says of the VMs that are asked for on its host. `raise` lets every generation rise, because
