@@ -44,6 +44,7 @@ pub mod shares;
 pub mod teams;
 pub mod tokens;
 pub mod users;
+mod vm;
 pub mod vms;
 pub mod wait;
 
@@ -75,7 +76,8 @@ pub use shares::{PutShare, RightName, Share, ShareList, Transfer};
 pub use teams::{CreateTeam, HeirQuery, Member, MemberList, PutMember, Team, TeamList, TeamRoleName};
 pub use tokens::{CreateLogin, CreateToken, Token, TokenList};
 pub use users::{ChangeUser, CreateUser, Me, MyTeam, MyToken, User, UserList};
-pub use vms::{ChangeService, ChangeVm, CreateVm, Reason, Stage, Vm, VmList, VmQuery, VmStatus};
+pub use vm::{Reason, Stage, Vm, VmStatus};
+pub use vms::{ChangeService, ChangeVm, CreateVm, VmList, VmQuery};
 pub use wait::{WaitQuery, Waited};
 
 pub use model::{

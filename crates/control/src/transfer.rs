@@ -107,6 +107,8 @@ async fn give(change: &mut Change, before: &Vm, to: PrincipalId) -> Result<(), E
     };
     let keys = accepted_keys(change, id, &before.own_keys, before.account_keys).await?;
     keys_accept(&mut now.asked.body, keys);
+    // The image is there already; whoever rebuilds from it brings credentials of their own.
+    now.asked.body.registry_secret = None;
     change.withdraws_rights();
     change.ask(before, &now).await
 }
