@@ -17,6 +17,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// more VMs there are; with this, what many changes cost grows with their number and not with that of the VMs. Smaller lets
 /// plans crowd out what asks for them, larger lets a VM wait longer where many are asked for at once.
 const REST: u32 = 3;
+/// And how long they rest at most: what they took may have been waiting for a turn to write.
+const LONGEST_REST: Duration = Duration::from_millis(200);
 
 /// How exactly times to live and leases are kept.
 const LIVES_EVERY: Duration = Duration::from_secs(1);
@@ -87,7 +89,7 @@ impl Control {
                     hosts = self.inner.due.take() => {
                         let began = Instant::now();
                         self.publish(hosts).await;
-                        sleep(began.elapsed() * REST).await;
+                        sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
                     }
                     () = sleep_until(next_round) => break,
                 }

@@ -71,6 +71,9 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
     let published = published.lock().map(|at| at.clone()).unwrap_or_default();
     let weight = |vms: usize| bytes_per_create(&published, vms);
     let (light, heavy) = (weight(few), weight(many));
+    if light <= 0.0 || heavy <= 0.0 {
+        say("create: no plan was published while bytes were counted, so their figure means nothing");
+    }
     Ok(vec![
         Figure::of_times("create", "500 creates a second, from the planned moment", &times)
             .beside("one bare commit", peer)
