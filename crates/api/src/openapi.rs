@@ -285,10 +285,10 @@ fn path_parameter(endpoint: &Endpoint, name: &str) -> Parameter {
 }
 
 fn query_parameter(query: &Query) -> Parameter {
-    let schema = match query.kind {
-        QueryKind::Texts => RefOr::T(Schema::from(ArrayBuilder::new().items(text()))),
-        kind => RefOr::T(Schema::from(single(kind))),
-    };
+    let schema = RefOr::T(match query.kind == QueryKind::Texts {
+        true => Schema::from(ArrayBuilder::new().items(text())),
+        false => Schema::from(single(query.kind)),
+    });
     let required = match query.required {
         true => Required::True,
         false => Required::False,

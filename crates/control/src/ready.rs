@@ -79,8 +79,10 @@ impl Control {
             }
         }
         if !self.inner.running.is_running() {
-            return Err(unavailable("the reconcilers do not run, so nothing that is asked reaches a host")
-                .hint("Pitwall is starting or ending; if it stays so, its log says why"));
+            return Err(
+                unavailable("the reconcilers do not run, so nothing that is asked reaches a host")
+                    .hint("Pitwall is starting or ending; if it stays so, its log says why"),
+            );
         }
         self.a_host_reports().await
     }
@@ -102,7 +104,8 @@ impl Control {
             1 => "the only host does not report".to_owned(),
             count => format!("none of {count} hosts reports"),
         };
-        Err(unavailable(detail).hint("look at the hosts' orchestrators and at the bus between; pwctl host ls lists them"))
+        Err(unavailable(detail)
+            .hint("look at the hosts' orchestrators and at the bus between; pwctl host ls lists them"))
     }
 
     async fn host_states(&self) -> Result<Vec<HostState>, Error> {
@@ -112,7 +115,8 @@ impl Control {
     }
 }
 
-const LOG_HINT: &str = "Pitwall's log has the cause; free some space or let go of the database, then look again";
+const LOG_HINT: &str =
+    "Pitwall's log has the cause; free some space or let go of the database, then look again";
 
 fn unavailable(detail: impl Into<String>) -> Problem {
     Problem::new(ProblemCode::Unavailable, detail)

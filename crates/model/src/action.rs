@@ -196,9 +196,9 @@ mod tests {
     #[test]
     fn what_goes_away_takes_nothing_but_its_removal() {
         for action in Action::ALL {
-            let expected = match action {
-                Action::Delete => Verdict::NoOp,
-                _ => Verdict::Refused(Misfit::Going),
+            let expected = match action == Action::Delete {
+                true => Verdict::NoOp,
+                false => Verdict::Refused(Misfit::Going),
             };
             assert_eq!(verdict(action, Status::Deleting), expected, "{action}");
         }

@@ -14,7 +14,11 @@ use crate::roles::RoleError;
 const OTHER_FILES: u64 = 1024;
 
 /// The API's listener, its certificate and its edge.
-pub(crate) async fn door(listen: SocketAddr, settings: &DoorSettings, metrics: Metrics) -> Result<Door, RoleError> {
+pub(crate) async fn door(
+    listen: SocketAddr,
+    settings: &DoorSettings,
+    metrics: Metrics,
+) -> Result<Door, RoleError> {
     // Before the port opens: with a certificate that cannot be used there is nothing to open it for.
     let tls = settings.tls.clone().map(Tls::open).transpose()?;
     allow_files(settings.limits.connections as u64 + OTHER_FILES);
@@ -56,7 +60,11 @@ pub(crate) async fn serve_metrics(
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, RoleError> {
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| RoleError::Listen { address, flag, source })
+    bound.map_err(|source| RoleError::Listen {
+        address,
+        flag,
+        source,
+    })
 }
 
 /// Lets this process open so many files, as far as it may.

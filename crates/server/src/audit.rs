@@ -109,7 +109,27 @@ const fn counts(operation: Operation, code: ProblemCode) -> bool {
         | ProblemCode::Unavailable
         | ProblemCode::Timeout
         | ProblemCode::Internal => false,
-        _ => changes,
+        ProblemCode::InvalidValue
+        | ProblemCode::Unauthenticated
+        | ProblemCode::NotFound
+        | ProblemCode::InvalidCursor
+        | ProblemCode::Changed
+        | ProblemCode::IdempotencyMismatch
+        | ProblemCode::WaitImpossible
+        | ProblemCode::AmbiguousName
+        | ProblemCode::NameTaken
+        | ProblemCode::NoSshKey
+        | ProblemCode::LastAdmin
+        | ProblemCode::OwnsVms
+        | ProblemCode::WrongStatus
+        | ProblemCode::QuotaExceeded
+        | ProblemCode::NoCapacity
+        | ProblemCode::NoHost
+        | ProblemCode::NotPermitted
+        | ProblemCode::Unsupported
+        | ProblemCode::UpgradeRequired
+        | ProblemCode::Busy
+        | ProblemCode::GuestFailed => changes,
     }
 }
 

@@ -155,9 +155,12 @@ impl ResolvesServerCert for Served {
     }
 }
 
-/// What tells that a file is another than before.
+/// What tells that a file is another than before: where it lies, how long it is and when it was written.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// The stamps of certificate and key.
 #[derive(PartialEq, Eq)]
-struct Stamps([Option<(u64, u64, u64, i64, i64)>; 2]);
+struct Stamps([Option<Stamp>; 2]);
 
 impl Stamps {
     fn of(files: &TlsFiles) -> Self {

@@ -74,7 +74,7 @@ mod tests {
             format!("00-{TRACE}-{SPAN}1-01"),
             format!("00-{TRACE}x-{SPAN}-01"),
         ] {
-            assert_eq!(read(&[bad.clone()]), None, "{bad}");
+            assert_eq!(read(std::slice::from_ref(&bad)), None, "{bad}");
         }
         assert_eq!(read(&[good.clone(), good]), None, "two are none");
     }

@@ -48,8 +48,16 @@ pub(super) fn check(file: &File, listen: Option<SocketAddr>, faults: &mut Faults
     let proxies = faults.take("trusted_proxies", proxies.collect::<Result<Vec<_>, _>>());
     faults.need(file.connections > 0, "connections", "must be at least 1");
     for (key, per_second, burst) in [
-        ("rates.user_burst", file.rates.user_per_second, file.rates.user_burst),
-        ("rates.address_burst", file.rates.address_per_second, file.rates.address_burst),
+        (
+            "rates.user_burst",
+            file.rates.user_per_second,
+            file.rates.user_burst,
+        ),
+        (
+            "rates.address_burst",
+            file.rates.address_per_second,
+            file.rates.address_burst,
+        ),
     ] {
         faults.need(per_second == 0 || burst > 0, key, "must be at least 1");
     }
@@ -71,8 +79,16 @@ fn tls(file: &File, faults: &mut Faults) -> Option<TlsFiles> {
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
         (None, None) => None,
         (certificate, _) => {
-            let missing = if certificate.is_some() { "tls_key" } else { "tls_cert" };
-            faults.need(false, missing, "is missing: a certificate and its key go together");
+            let missing = if certificate.is_some() {
+                "tls_key"
+            } else {
+                "tls_cert"
+            };
+            faults.need(
+                false,
+                missing,
+                "is missing: a certificate and its key go together",
+            );
             None
         }
     }
@@ -113,9 +129,16 @@ mod tests {
         ] {
             assert_eq!(faults(good), "", "{good}");
         }
-        for bad in ["listen = '0.0.0.0:1'", "listen = '[::]:1'", "listen = '192.0.2.1:1'"] {
+        for bad in [
+            "listen = '0.0.0.0:1'",
+            "listen = '[::]:1'",
+            "listen = '192.0.2.1:1'",
+        ] {
             let said = faults(bad);
-            assert!(said.starts_with("listen: ") && said.contains("insecure_listen"), "{said}");
+            assert!(
+                said.starts_with("listen: ") && said.contains("insecure_listen"),
+                "{said}"
+            );
         }
     }
 
@@ -140,6 +163,12 @@ mod tests {
         file.overlay_text(off).unwrap();
         let settings = check(&file, None, &mut Faults::default()).unwrap();
         assert_eq!(settings.metrics_listen, None);
-        assert_eq!((settings.rates.caller.per_second, settings.rates.address.per_second), (0, 0));
+        assert_eq!(
+            (
+                settings.rates.caller.per_second,
+                settings.rates.address.per_second
+            ),
+            (0, 0)
+        );
     }
 }

@@ -99,9 +99,9 @@ fn keeper() -> Keeper {
             found = Keeper::Runs(daemon);
         }
     }
-    match found {
-        Keeper::Runs("systemd-timesyn") => Keeper::Waits,
-        other => other,
+    match found == Keeper::Runs("systemd-timesyn") {
+        true => Keeper::Waits,
+        false => found,
     }
 }
 

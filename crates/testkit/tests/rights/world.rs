@@ -140,9 +140,9 @@ impl World {
 
     /// A token of the admin or the rightful one that is good for all but one thing.
     async fn token_without(&self, scope: Scope, whose: Persona) -> String {
-        let (role, key) = match whose {
-            Persona::Admin => (Role::Admin, (true, scope)),
-            _ => (Role::Member, (false, scope)),
+        let (role, key) = match whose == Persona::Admin {
+            true => (Role::Admin, (true, scope)),
+            false => (Role::Member, (false, scope)),
         };
         if let Some(known) = self.small.lock().unwrap().get(&key) {
             return known.clone();
@@ -168,7 +168,12 @@ impl World {
                 let vm = self.vm().await;
                 let wish = json!({ "command": ["echo", "hello"] });
                 let exec = self
-                    .ask(Persona::Rightful, "vm_exec_create", &[vm.clone()], Some(wish))
+                    .ask(
+                        Persona::Rightful,
+                        "vm_exec_create",
+                        std::slice::from_ref(&vm),
+                        Some(wish),
+                    )
                     .await;
                 vec![vm, id(&exec)]
             }
