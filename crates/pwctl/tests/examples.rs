@@ -150,17 +150,14 @@ async fn prepare(cloud: &Cloud, example: &str) {
 async fn people(cloud: &Cloud, example: &str) {
     for user in ["ann", "bob"] {
         cloud.pwctl(&["user", "create", user]).await;
+        cloud.pwctl(&["user", "enable", user]).await;
     }
     cloud.pwctl(&["team", "create", "ops"]).await;
     if example.contains("user create ann") {
-        cloud
-            .pwctl(&["user", "rm", "ann", "--transfer-to", "bob", "--yes"])
-            .await;
+        cloud.pwctl(&["user", "rm", "ann", "--transfer-to", "bob"]).await;
     }
     if example.contains("team create ops") {
-        cloud
-            .pwctl(&["team", "rm", "ops", "--transfer-to", "bob", "--yes"])
-            .await;
+        cloud.pwctl(&["team", "rm", "ops", "--transfer-to", "bob"]).await;
     }
 }
 
