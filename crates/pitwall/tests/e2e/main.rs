@@ -24,4 +24,5 @@ mod power;
 mod registry;
 mod restored;
 mod streams;
+mod terminal;
 mod writes;
