@@ -10,6 +10,8 @@ mod master;
 mod memory;
 #[path = "support/root.rs"]
 mod root;
+#[path = "support/script.rs"]
+mod script;
 #[path = "support/server.rs"]
 mod server;
 mod sessions;

@@ -172,6 +172,7 @@ impl<'a> Inputs<'a> {
         let signals = kinds
             .map(|&kind| Ok((kind.as_raw_value(), listen(kind)?)))
             .collect::<Result<_, Failure>>()?;
+        let resized = listen(SignalKind::window_change())?;
         let raw = match setup.raw {
             true => Some(RawMode::enter().map_err(|source| Failure::Terminal { source })?),
             false => None,
@@ -182,7 +183,7 @@ impl<'a> Inputs<'a> {
             typed: (setup.input == Stdin::Passed).then(terminal::typed),
             first: (setup.input == Stdin::Empty).then_some(Input::End),
             escapes: Escapes::new(),
-            resized: listen(SignalKind::window_change())?,
+            resized,
             signals,
             leaves: false,
             _raw: raw,

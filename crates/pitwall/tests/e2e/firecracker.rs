@@ -8,12 +8,12 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::env::{Host, PATIENCE, field, quote, target, text, until};
+use crate::env::{Host, PATIENCE, field, target, text, until};
 use crate::registry::layered;
+use crate::terminal::on_a_terminal;
 
 /// Avoids what such a KVM cannot interpret.
 const EMULATION_ARGUMENTS: &str = "reboot=k panic=1 acpi=off tsc=reliable no_timer_check lpj=10000000 \
@@ -170,7 +170,9 @@ fn a_jailed_vm_lives_stops_starts_is_adopted_powers_off_and_leaves_nothing() {
         (host.ssh("one", "exit 37").status.code() == Some(37)).then_some(())
     });
     until("a terminal of its own", PATIENCE, || {
-        on_a_terminal(&host, "tty").contains("/dev/pts/").then_some(())
+        in_a_terminal_of_one(&host, "tty")
+            .contains("/dev/pts/")
+            .then_some(())
     });
     files_both_ways(&host, directory.path());
 
@@ -243,20 +245,10 @@ fn reboots(host: &Host) {
 }
 
 /// What a command prints on a terminal.
-fn on_a_terminal(host: &Host, command: &str) -> String {
+fn in_a_terminal_of_one(host: &Host, command: &str) -> String {
     let line = host.pwctl_ok(&["ssh-command", "one"]);
     let line = line.trim().replacen("ssh ", "ssh -tt ", 1);
-    let script = format!("script -qec {} /dev/null", quote(&format!("{line} {command}")));
-    let mut bash = host.command("bash");
-    bash.args(["-c", &script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut session = bash.spawn().unwrap();
-    // A terminal whose person has gone is hung up.
-    let person = session.stdin.take();
-    let output = session.wait_with_output().unwrap();
-    drop(person);
-    text(&output)
+    on_a_terminal(host, &format!("{line} {command}"))
 }
 
 fn files_both_ways(host: &Host, directory: &Path) {

@@ -1,6 +1,7 @@
 //! From nothing to a shell, and back.
 
 use crate::env::{Host, field, text};
+use crate::terminal::on_a_terminal;
 
 #[test]
 fn create_ssh_stop_start_rm() {
@@ -22,22 +23,8 @@ fn create_ssh_stop_start_rm() {
         .pwctl_ok(&["ssh-command", "one"])
         .trim()
         .replacen("ssh ", "ssh -tt ", 1);
-    let sized = host
-        .command("bash")
-        .args([
-            "-c",
-            &format!(
-                "script -qec {} /dev/null",
-                crate::env::quote(&format!("stty rows 31 cols 97; {line} stty size"))
-            ),
-        ])
-        .output()
-        .unwrap();
-    assert!(
-        String::from_utf8_lossy(&sized.stdout).contains("31 97"),
-        "{}",
-        text(&sized)
-    );
+    let sized = on_a_terminal(&host, &format!("stty rows 31 cols 97; {line} stty size"));
+    assert!(sized.contains("31 97"), "{sized}");
 
     host.ssh_ok("one", "echo kept > /root/file; sync");
     host.pwctl_ok(&["stop", "one"]);

@@ -29,4 +29,5 @@ mod registry;
 mod restored;
 mod secrets;
 mod streams;
+mod terminal;
 mod writes;

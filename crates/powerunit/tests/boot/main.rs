@@ -14,6 +14,8 @@ mod keys;
 #[path = "../support/master.rs"]
 mod master;
 mod power;
+#[path = "../support/script.rs"]
+mod script;
 mod service;
 mod sessions;
 mod streams;
@@ -29,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use files::{FileClients, with};
 use image::{Image, upper_disk};
+use script::on_a_terminal;
 use support::ssh::KeyPair;
 use support::{available, run, wait_for};
 use vm::{Machine, Vm};
@@ -148,20 +151,12 @@ fn look_around(vm: &Vm) {
         "fast-car\n/home/ann\nyes"
     );
     assert_eq!(ssh.text("cat /proc/1/comm"), "init");
-    let on_terminal = format!(
+    let size = on_a_terminal(&format!(
         "stty rows 33 cols 101; {} 'stty size; tty'",
         shell_words(&ssh.command(&["-tt"]))
-    );
-    let size = Command::new("script")
-        .args(["-qec", &on_terminal, "/dev/null"])
-        .output()
-        .unwrap();
-    // script itself may type a NUL when its own input ends, which the terminal echoes between the two.
+    ));
     let printed = String::from_utf8_lossy(&size.stdout);
-    assert!(
-        printed.contains("33 101") && printed.contains("/dev/pts/0"),
-        "{size:?}"
-    );
+    assert!(printed.contains("33 101\r\n/dev/pts/0"), "{size:?}");
     assert!(
         ssh.text("cat /etc/hosts")
             .contains("10.0.2.15 fast-car # pitwall")

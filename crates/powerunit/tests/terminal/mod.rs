@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::script::on_a_terminal;
 use crate::server::Server;
 use crate::support::{available, run};
 use crate::words::shell_words;
@@ -11,11 +12,7 @@ use crate::words::shell_words;
 /// What a command prints in the VM's terminal while the client's own has these settings of stty(1); and its status.
 fn printed(server: &Server, settings: &str, inside: &str) -> (String, Option<i32>) {
     let ssh = shell_words(&server.client().command(&["-tt"]));
-    let output = Command::new("script")
-        .args(["-qec", &format!("stty {settings}; {ssh} '{inside}'"), "/dev/null"])
-        .env("TERM", "vt220")
-        .output()
-        .unwrap();
+    let output = on_a_terminal(&format!("stty {settings}; {ssh} '{inside}'"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (text, output.status.code())
 }

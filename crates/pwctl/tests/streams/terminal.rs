@@ -180,9 +180,14 @@ async fn a_program_gets_a_terminal_where_there_is_one() {
 async fn the_terminal_is_as_before_after_every_end() {
     let cloud = with_web().await;
     let mut terminal = Terminal::start(&cloud, &["exec", "web", "--", "deaf"]);
-    while !terminal.is_raw() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let becomes_raw = async {
+        while !terminal.is_raw() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, becomes_raw)
+        .await
+        .expect("a raw terminal");
     signal(&terminal.child, Signal::SIGTERM);
     assert_eq!(terminal.ended().await, Some(143));
     assert!(!terminal.is_raw());
