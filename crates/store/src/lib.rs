@@ -43,6 +43,7 @@ mod share;
 mod sign_in_code;
 mod ssh_key;
 mod token;
+mod turn;
 mod vm;
 mod vm_label;
 mod vm_page;
