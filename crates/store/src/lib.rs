@@ -54,7 +54,7 @@ pub use error::StoreError;
 pub use event::{NewEvent, StoredEvent};
 pub use examine::{Examined, examine};
 pub use found::Found;
-pub use host::{Host, Refused};
+pub use host::{Host, HostRoom, Refused};
 pub use life::{DEFAULT_GRACE, Life};
 pub use member::Member;
 pub use open::Store;
