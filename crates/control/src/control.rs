@@ -13,6 +13,7 @@ use crate::audit::Ledger;
 use crate::clock::draw;
 use crate::feed::Feed;
 use crate::heard::Heard;
+use crate::intake::Told;
 use crate::life::Leases;
 use crate::meter::Unmetered;
 use crate::news::{Due, News};
@@ -91,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) news: News,
     pub(crate) feed: Feed,
     pub(crate) heard: Heard,
+    pub(crate) told: Told,
     pub(crate) token_uses: TokenUses,
     pub(crate) leases: Leases,
     pub(crate) ledger: Ledger,
@@ -126,6 +128,7 @@ impl Control {
                 news: News::new(last_event),
                 feed: Feed::new(last_event),
                 heard: Heard::default(),
+                told: Told::default(),
                 token_uses: TokenUses::default(),
                 leases: Leases::default(),
                 ledger: Ledger::default(),

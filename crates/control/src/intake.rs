@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   report ─► older than the newest? dropped
-//!          ─► nothing new? only remembered as heard: no write
+//!          ─► nothing new, in what it says anew? only remembered as heard: no write
 //!          ─► of another installation? the host is kept with that, its VMs are not looked at
 //!          ─► host:  numbers ahead of ours raise ours
 //!          ─► VMs:   seen (merged), gone, ahead  ─► events, replan
@@ -17,6 +17,7 @@
 mod found;
 mod host;
 mod numbers;
+mod told;
 mod vms;
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ use model::{HostId, VmId};
 use store::{Host, Read, Vm};
 use wire::host::HostReport;
 
+use self::told::Anew;
+pub(crate) use self::told::Told;
 use crate::{Control, Error};
 
 /// What a report brings.
@@ -46,10 +49,17 @@ impl Control {
             tracing::error!(host.id = %report.host, "report with impossible numbers dropped");
             return Ok(());
         }
-        match self.news(report).await? {
-            News::Nothing => self.heard(report, self.now()),
+        let telling = self.inner.told.look(report);
+        let compared = match self.news(report, &telling.anew).await? {
+            News::Nothing => {
+                self.heard(report, self.now());
+                !host::is_foreign(report, self.inner.installation)
+            }
             News::OfVms(vms) => self.report_keep(report, Some(&vms)).await?,
             News::OfHost => self.report_keep(report, None).await?,
+        };
+        if compared {
+            self.inner.told.keep(report.host, telling);
         }
         Ok(())
     }
@@ -63,7 +73,7 @@ impl Control {
 
     /// What keeping a report would change but when the host was heard. Looked at outside of any change: only intake
     /// itself and the silence of a host touch what is compared, and both look again.
-    async fn news(&self, report: &HostReport) -> Result<News, Error> {
+    async fn news(&self, report: &HostReport, anew: &Anew) -> Result<News, Error> {
         let mut read = self.inner.store.read().await?;
         let Some(host) = read.host_fetch(report.host).await? else {
             return Ok(News::OfHost);
@@ -75,10 +85,16 @@ impl Control {
         if host::is_foreign(report, self.inner.installation) {
             return Ok(if of_host { News::OfHost } else { News::Nothing });
         }
-        let vms = read.vm_list_of_host(host.id).await?;
-        if found::is_news(&mut read, &vms, report).await? {
-            return Ok(News::OfHost);
-        }
+        let vms = match anew {
+            Anew::Of(ids) => vms_of(&mut read, host.id, ids).await?,
+            Anew::All => {
+                let vms = read.vm_list_of_host(host.id).await?;
+                if found::is_news(&mut read, &vms, report).await? {
+                    return Ok(News::OfHost);
+                }
+                vms
+            }
+        };
         self.tell_stages(&vms, report);
         let of_vms: Vec<VmId> = vms::news(&vms, report).collect();
         Ok(if of_host || !of_vms.is_empty() {
@@ -88,13 +104,14 @@ impl Control {
         })
     }
 
-    /// Keeps a report: all of it, or besides the host only what it says of these VMs.
-    async fn report_keep(&self, report: &HostReport, only: Option<&[VmId]>) -> Result<(), Error> {
+    /// Keeps a report: all of it, or besides the host only what it says of these VMs. Gives whether what it says of VMs
+    /// was looked at.
+    async fn report_keep(&self, report: &HostReport, only: Option<&[VmId]>) -> Result<bool, Error> {
         let mut change = self.change().await?;
         let known = change.host_fetch(report.host).await?;
         if known.as_ref().is_some_and(|host| self.is_old(host, report)) {
             tracing::debug!(host.id = %report.host, order = ?report.order(), "older report dropped");
-            return Ok(());
+            return Ok(false);
         }
         let foreign = host::is_foreign(report, self.inner.installation);
         let ahead = !foreign && host::is_ahead(known.as_ref(), report);
@@ -120,7 +137,7 @@ impl Control {
         if !foreign && only.is_none() {
             self.tell_stages(&vms, report);
         }
-        Ok(())
+        Ok(!foreign)
     }
 
     fn is_old(&self, host: &Host, report: &HostReport) -> bool {

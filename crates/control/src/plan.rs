@@ -3,89 +3,127 @@
 //! The content is read outside of any change, since it takes long where there are many VMs. Its number is drawn after that,
 //! and only if no other was drawn meanwhile: so a later number never has older content, and what has changed since then
 //! comes with the next plan. What a number stands for is remembered as a digest, so equal content keeps its number and a
-//! number never gets other content.
+//! number never gets other content. The numbers of a round are drawn in one change.
+//!
+//! What is asked of a VM is left out where its host has said that it holds that generation: a generation never means two
+//! things. A host that has lost what it held refuses such a plan as incomplete and gets all of it with the next.
 //!
 //! A host is told nothing before it was heard once since this control plane started. Where the database was set back
 //! meanwhile, its report tells so before a number is drawn that the host could take for a later one of its own.
 
-use model::{Digest, HostId, Power};
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{Digest, HostId, Power, VmBody, VmId};
 use sha2::{Digest as _, Sha256};
-use store::{Host, Vm};
-use wire::host::{HostPlan, VmPlan};
+use store::{Host, PlannedVm, Read, Vm};
+use wire::host::{HostPlan, RefusalCode, VmPlan};
 
 use crate::{Control, Error};
 
+/// A plan that has no number yet.
+struct Draft {
+    plan: HostPlan,
+    /// The number and content of the one before.
+    before: (u64, Option<Digest>),
+    content: Digest,
+}
+
 impl Control {
-    /// Makes the plan of a host as of now and puts it on the bus; nothing for a host that is not known or was
-    /// not heard yet.
-    pub(crate) async fn plan_publish(&self, host: HostId) -> Result<(), Error> {
-        if !self.inner.heard.has(host) {
-            return Ok(());
+    /// Makes the plans of hosts as of now and puts them on the bus; nothing for a host that is not known or was not heard
+    /// yet. Gives how many bytes that took.
+    pub(crate) async fn plans_publish(&self, mut hosts: BTreeSet<HostId>) -> Result<usize, Error> {
+        hosts.retain(|&host| self.inner.heard.has(host));
+        let mut bytes = 0;
+        for plan in self.plans_make(&hosts).await? {
+            let encoded = plan.encode();
+            bytes += encoded.len();
+            self.inner.meter.plan_published(encoded.len());
+            let published = self.inner.bus.publish_plan(plan.host, encoded).await;
+            published.map_err(Error::internal)?;
+            tracing::debug!(host.id = %plan.host, plan = plan.number, vms = plan.vms.len(), "plan published");
         }
-        let Some(plan) = self.plan_make(host).await? else {
-            return Ok(());
-        };
-        let encoded = plan.encode();
-        let bytes = encoded.len();
-        let published = self.inner.bus.publish_plan(host, encoded).await;
-        published.map_err(Error::internal)?;
-        self.inner.meter.plan_published(bytes);
-        tracing::debug!(host.id = %host, plan = plan.number, vms = plan.vms.len(), "plan published");
-        Ok(())
+        Ok(bytes)
     }
 
-    pub(crate) async fn plan_make(&self, id: HostId) -> Result<Option<HostPlan>, Error> {
-        loop {
-            let mut read = self.inner.store.read().await?;
-            let Some(host) = read.host_fetch(id).await? else {
-                return Ok(None);
-            };
-            let vms = read.vm_list_of_host(id).await?;
-            drop(read);
-            let mut plan = HostPlan {
-                installation: self.inner.installation,
-                host: id,
-                number: 0,
-                vms: vms.into_iter().map(entry).collect(),
-            };
-            if let Some(number) = self.number_draw(&host, &plan).await? {
-                plan.number = number;
-                return Ok(Some(plan));
-            }
+    /// The plans of those hosts that are known. Where another number was drawn meanwhile, the host is due again instead.
+    pub(crate) async fn plans_make(&self, hosts: &BTreeSet<HostId>) -> Result<Vec<HostPlan>, Error> {
+        let mut drafts = Vec::new();
+        let mut read = self.inner.store.read().await?;
+        for &host in hosts {
+            drafts.extend(self.draft_plan(&mut read, host).await?);
         }
-    }
-
-    /// The number of a plan: the one that its content has, else the next. None where another was drawn, or numbers have
-    /// risen, since the host was read.
-    async fn number_draw(&self, read: &Host, plan: &HostPlan) -> Result<Option<u64>, Error> {
-        let content = Digest::from_sha256(Sha256::digest(plan.encode()).into());
-        if read.plan_content == Some(content) {
-            return Ok(Some(read.plan_number));
+        drop(read);
+        let (as_before, changed): (Vec<Draft>, Vec<Draft>) = drafts
+            .into_iter()
+            .partition(|draft| draft.before.1 == Some(draft.content));
+        let mut plans: Vec<HostPlan> = as_before.into_iter().map(|draft| draft.plan).collect();
+        if changed.is_empty() {
+            return Ok(plans);
         }
         let mut write = self.inner.store.write().await?;
-        let unchanged =
-            |host: &Host| (host.plan_number, host.plan_content) == (read.plan_number, read.plan_content);
-        let Some(mut host) = write.host_fetch(read.id).await?.filter(unchanged) else {
+        for mut draft in changed {
+            let (host, number) = (draft.plan.host, draft.before.0 + 1);
+            let drawn = write.plan_number_update(host, draft.before, (number, draft.content));
+            if drawn.await? {
+                draft.plan.number = number;
+                plans.push(draft.plan);
+            } else {
+                self.inner.due.add([host].into());
+            }
+        }
+        write.commit().await?;
+        Ok(plans)
+    }
+
+    async fn draft_plan(&self, read: &mut Read, id: HostId) -> Result<Option<Draft>, Error> {
+        let Some(host) = read.host_fetch(id).await? else {
             return Ok(None);
         };
-        host.plan_number += 1;
-        host.plan_content = Some(content);
-        write.host_put(&host).await?;
-        write.commit().await?;
-        Ok(Some(host.plan_number))
+        let vms = read.planned_list(id).await?;
+        let mut plan = HostPlan {
+            installation: self.inner.installation,
+            host: id,
+            number: 0,
+            vms: vms.into_iter().map(entry).collect(),
+        };
+        let content = Digest::from_sha256(Sha256::digest(plan.encode()).into());
+        plan.number = host.plan_number;
+        let told = match lacks(&host) {
+            true => read.vm_list_of_host(id).await?,
+            false => read.vm_list_not_held(id).await?,
+        };
+        let mut bodies: BTreeMap<VmId, VmBody> = told.into_iter().map(body).collect();
+        for vm in &mut plan.vms {
+            vm.body = bodies.remove(&vm.id);
+        }
+        Ok(Some(Draft {
+            plan,
+            before: (host.plan_number, host.plan_content),
+            content,
+        }))
     }
 }
 
-/// What a disabled user owns is told to be off, without changing what is asked.
-fn entry(mut vm: Vm) -> VmPlan {
+/// Whether a host has said that it does not hold what it was thought to.
+pub(crate) fn lacks(host: &Host) -> bool {
+    let refused = host.refused.as_ref();
+    refused.is_some_and(|refused| refused.code == RefusalCode::Incomplete.as_str())
+}
+
+fn entry(vm: PlannedVm) -> VmPlan {
+    VmPlan {
+        id: vm.id,
+        placement: vm.placement,
+        generation: vm.generation,
+        remove: vm.remove,
+        body: None,
+    }
+}
+
+/// What is asked of a VM. What a disabled user owns is told to be off, without changing what is asked.
+fn body(mut vm: Vm) -> (VmId, VmBody) {
     if vm.owner.disabled {
         vm.asked.body.power = Power::Off;
     }
-    VmPlan {
-        id: vm.asked.id,
-        placement: vm.asked.placement,
-        generation: vm.asked.generation,
-        remove: vm.asked.remove,
-        body: Some(vm.asked.body),
-    }
+    (vm.asked.id, vm.asked.body)
 }

@@ -1,9 +1,12 @@
 //! The reconcilers: nudged for speed, timed for truth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use bus::Delivery;
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use model::HostId;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use wire::host::HostReport;
@@ -13,12 +16,12 @@ use crate::{Control, Error};
 /// How long intake waits before it tries a report again that could not be stored.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long nudged plans rest, as a multiple of the time that the last ones took. A plan is whole, so it takes longer the
-/// more VMs there are; with this, what many changes cost grows with their number and not with that of the VMs. Smaller lets
-/// plans crowd out what asks for them, larger lets a VM wait longer where many are asked for at once.
-const REST: u32 = 3;
-/// And how long they rest at most: what they took may have been waiting for a turn to write.
-const LONGEST_REST: Duration = Duration::from_millis(200);
+/// How many bytes of plans a second are enough. Plans rest after each round for as long as theirs last at this pace: a plan
+/// is whole, so what many changes cost grows with their number and not with that of the VMs. Larger lets plans crowd out
+/// what asks for them, smaller lets a VM wait longer where many are asked for at once.
+const BYTES_PER_SECOND: u32 = 2 << 20;
+/// And how long they rest at most.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How exactly times to live and leases are kept.
 const LIVES_EVERY: Duration = Duration::from_secs(1);
@@ -54,9 +57,24 @@ impl Control {
         }
     }
 
+    /// Hosts do not wait for each other: what several of them say at once is taken in at once, and what one says in its
+    /// order.
     async fn take_reports(&self) {
         let mut reports = self.inner.bus.reports();
-        while let Ok(delivery) = reports.next().await {
+        while let Ok(first) = reports.next().await {
+            let mut by_host: BTreeMap<HostId, Vec<Delivery>> = BTreeMap::new();
+            let mut next = Some(first);
+            while let Some(delivery) = next {
+                by_host.entry(delivery.host()).or_default().push(delivery);
+                next = reports.next().now_or_never().and_then(Result::ok);
+            }
+            let hosts = by_host.into_values().map(|theirs| self.take_in_order(theirs));
+            join_all(hosts).await;
+        }
+    }
+
+    async fn take_in_order(&self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
             match HostReport::decode(delivery.bytes()) {
                 Ok(report) if report.host == delivery.host() => {
                     self.take_until_stored(&report).await;
@@ -87,9 +105,8 @@ impl Control {
             loop {
                 tokio::select! {
                     hosts = self.inner.due.take() => {
-                        let began = Instant::now();
-                        self.publish(hosts).await;
-                        sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
+                        let bytes = self.publish(hosts).await;
+                        sleep(rest(bytes)).await;
                     }
                     () = sleep_until(next_round) => break,
                 }
@@ -99,7 +116,9 @@ impl Control {
 
     async fn publish_all(&self) {
         match self.host_ids().await {
-            Ok(hosts) => self.publish(hosts).await,
+            Ok(hosts) => {
+                self.publish(hosts).await;
+            }
             Err(error) => tracing::error!(error = chain(&error), "the hosts could not be read"),
         }
     }
@@ -109,13 +128,28 @@ impl Control {
         Ok(hosts.into_iter().map(|host| host.id).collect())
     }
 
-    async fn publish(&self, hosts: BTreeSet<HostId>) {
+    /// Publishes the plans of hosts and gives how many bytes that took. What cannot be read of one host keeps no other
+    /// waiting.
+    async fn publish(&self, hosts: BTreeSet<HostId>) -> usize {
+        let error = match self.plans_publish(hosts.clone()).await {
+            Ok(bytes) => return bytes,
+            Err(error) => error,
+        };
+        tracing::error!(
+            error = chain(&error),
+            "plans could not be published; each is tried alone"
+        );
+        let mut bytes = 0;
         for host in hosts {
-            if let Err(error) = self.plan_publish(host).await {
+            match self.plans_publish([host].into()).await {
+                Ok(more) => bytes += more,
                 // The next round tries again.
-                tracing::error!(host.id = %host, error = chain(&error), "a plan could not be published");
+                Err(error) => {
+                    tracing::error!(host.id = %host, error = chain(&error), "a plan could not be published");
+                }
             }
         }
+        bytes
     }
 
     async fn watch_lives(&self) {
@@ -140,6 +174,12 @@ impl Control {
             }
         }
     }
+}
+
+/// How long plans rest after so many bytes.
+fn rest(bytes: usize) -> Duration {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    (Duration::from_secs(1) * bytes / BYTES_PER_SECOND).min(LONGEST_REST)
 }
 
 /// An error and its causes in one line.

@@ -3,7 +3,7 @@
 use crate::PublicKey;
 
 /// The choices of a VM. Each has a default, so that a wish from before a choice existed still reads.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct VmOptions {
     /// What it runs besides its logins.
@@ -17,7 +17,7 @@ pub struct VmOptions {
 }
 
 /// The image's command as a supervised service.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct ServiceAsk {
     /// Whether a command runs at all; without one the VM is a machine to log into.
@@ -39,7 +39,7 @@ impl Default for ServiceAsk {
 }
 
 /// Whether a service that ended is started again, with a growing pause between starts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestartPolicy {
     /// Never.
@@ -88,7 +88,7 @@ impl std::fmt::Display for RestartPolicy {
 }
 
 /// How a VM's service is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ServiceSeen {
     /// Where it is.
     pub state: ServiceState,
@@ -101,7 +101,7 @@ pub struct ServiceSeen {
 }
 
 /// Where a service is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
     /// It runs.
@@ -127,7 +127,7 @@ impl ServiceState {
 }
 
 /// How a program in a guest ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProgramEnd {
     /// By itself, with this status (0 to 255).

@@ -59,7 +59,7 @@ impl fmt::Debug for Feature {
 }
 
 /// Everything asked of a VM that a host acts on. Each change of it raises the VM's generation.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct VmBody {
     /// The name and hostname.
     pub name: VmName,
@@ -136,7 +136,7 @@ pub enum Phase {
 }
 
 /// Progress inside a phase, for people to watch. Never stored.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Stage {
     /// What is being done, such as `pulling layer 2 of 3`.
     pub what: String,
@@ -147,7 +147,7 @@ pub struct Stage {
 }
 
 /// Whether anybody uses a VM that has [`VmBody::idle_after`]. The host judges it, per boot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Idle {
     /// It is used, or nobody asked or can tell.
@@ -160,7 +160,7 @@ pub enum Idle {
 }
 
 /// What a host saw of a VM.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Seen {
     /// The placement this speaks of.
     pub placement: u64,

@@ -47,6 +47,10 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-booked",
         sql: include_str!("migrations/2026-11-22-booked.sql"),
     },
+    Migration {
+        name: "2026-11-22-held",
+        sql: include_str!("migrations/2026-11-22-held.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =

@@ -88,6 +88,8 @@ impl Store {
 
 fn readers() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
+        // All at once: one that is opened for somebody who goes away meanwhile would outlive the pool.
+        .min_connections(READERS)
         .max_connections(READERS)
         .acquire_timeout(READER_TIMEOUT)
         .idle_timeout(None)

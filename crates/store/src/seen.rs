@@ -16,12 +16,15 @@ impl Write {
             ..seen.clone()
         };
         sqlx::query(
-            "INSERT INTO seen (vm, seen, observed_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (vm) DO UPDATE SET seen = excluded.seen, observed_at = excluded.observed_at",
+            "INSERT INTO seen (vm, seen, observed_at, placement, accepted) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (vm) DO UPDATE SET seen = excluded.seen, observed_at = excluded.observed_at, \
+             placement = excluded.placement, accepted = excluded.accepted",
         )
         .bind(vm.to_string())
         .bind(row::keep_document("seen", &kept)?)
         .bind(at.as_millisecond())
+        .bind(row::keep("placement", seen.placement)?)
+        .bind(row::keep("accepted", seen.accepted)?)
         .execute(self.connection())
         .await
         .map_err(StoreError::sql("keep what was seen of a VM"))?;

@@ -136,3 +136,20 @@ async fn a_closed_database_is_written_no_more() {
     store.close().await;
     assert!(store.write().await.is_err());
 }
+
+/// Whoever copies the file of a closed database has all of it.
+#[tokio::test]
+async fn a_closed_database_is_one_file() {
+    for _ in 0..50 {
+        let (directory, path, store) = open().await;
+        change(store.clone(), 1, true).await;
+        assert_eq!(kept(&store).await.len(), 1);
+        store.close().await;
+        let log = std::fs::read_dir(directory.path()).unwrap().find(|file| {
+            let name = file.as_ref().unwrap().file_name();
+            name.as_encoded_bytes().ends_with(b"-wal")
+        });
+        assert!(log.is_none(), "there is a log still");
+        assert_eq!(path.metadata().unwrap().len() % 4096, 0);
+    }
+}

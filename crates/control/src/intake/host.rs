@@ -9,6 +9,7 @@ use wire::host::{HostReport, RefusalCode};
 
 use crate::Error;
 use crate::change::Change;
+use crate::plan::lacks;
 
 /// Whether a host obeys another installation than this.
 pub(super) fn is_foreign(report: &HostReport, installation: InstallationId) -> bool {
@@ -42,6 +43,7 @@ pub(super) async fn take(
     ahead: bool,
 ) -> Result<(), Error> {
     let is_new = known.is_none();
+    let lacked = known.as_ref().is_some_and(lacks);
     let mut host = next(known, report, change.now);
     if ahead {
         host.plan_number = host.plan_number.max(report.plan);
@@ -49,7 +51,7 @@ pub(super) async fn take(
         tracing::warn!(host.id = %host.id, plan = host.plan_number, "host is ahead; numbers here rise above its own");
     }
     change.host_put(&host).await?;
-    if ahead || is_new {
+    if ahead || is_new || (lacks(&host) && !lacked) {
         change.replan(host.id);
     }
     Ok(())

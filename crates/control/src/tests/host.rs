@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{Capacity, Feature, HostId, InstallationId, Phase, Power, Seen, VmBody, VmId};
-use wire::host::{HostPlan, HostReport, Refusal, RefusalCode, VmReport};
+use wire::host::{HostPlan, HostReport, Refusal, RefusalCode, VmPlan, VmReport};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
@@ -71,6 +71,8 @@ impl FakeHost {
             .is_some_and(|last| last.number == plan.number && last.contradicts(&plan))
         {
             Some(RefusalCode::SameNumberOtherContent)
+        } else if plan.number > number && plan.vms.iter().any(|vm| self.lacks(vm)) {
+            Some(RefusalCode::Incomplete)
         } else {
             None
         };
@@ -84,6 +86,15 @@ impl FakeHost {
         }
     }
 
+    /// Whether a plan leaves out what is asked of a VM, and it is not held here.
+    fn lacks(&self, vm: &VmPlan) -> bool {
+        let held = self.held.get(&vm.id);
+        let holds = held.is_some_and(|held| held.accepted >= vm.generation);
+        let removed = self.removed.get(&vm.id);
+        let was_removed = removed.is_some_and(|removed| *removed >= vm.placement);
+        vm.body.is_none() && !vm.remove && !holds && !was_removed
+    }
+
     fn accept(&mut self, plan: HostPlan) {
         self.installation = Some(plan.installation);
         for entry in &plan.vms {
@@ -94,8 +105,7 @@ impl FakeHost {
             if entry.remove {
                 self.held.remove(&entry.id);
                 self.removed.insert(entry.id, entry.placement);
-            } else if !was_removed {
-                let body = entry.body.clone().unwrap();
+            } else if let (Some(body), false) = (entry.body.clone(), was_removed) {
                 let held = self.held.entry(entry.id).or_insert_with(|| Held {
                     placement: entry.placement,
                     accepted: 0,

@@ -1,0 +1,3 @@
+-- What the host holds of a VM, as `seen` has it; plans leave out what is held.
+ALTER TABLE seen ADD COLUMN placement BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE seen ADD COLUMN accepted BIGINT NOT NULL DEFAULT 0;
