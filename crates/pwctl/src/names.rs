@@ -45,7 +45,6 @@ pub(crate) fn vm(name: &str, owner: &str) -> Vm {
         "cpus": 1, "memory_bytes": 1, "disk_bytes": 1, "power": "on", "generation": 1,
         "created_at": "2026-11-22T09:00:00Z"
     });
-    #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
     serde_json::from_value(vm).unwrap()
 }
 
