@@ -71,6 +71,37 @@ async fn unknown_fields_are_ignored_and_an_unknown_status_is_kept() {
     );
 }
 
+fn too_often(seconds: &str) -> String {
+    let body = r#"{"type":"/v1/problems/rate_limited","title":"t","status":429,"detail":"too often",
+        "code":"rate_limited","request_id":"r1"}"#;
+    let answer = answer("429 Too Many Requests", "application/problem+json", body);
+    answer.replacen("\r\n", &format!("\r\nretry-after: {seconds}\r\n"), 1)
+}
+
+#[tokio::test]
+async fn a_request_waits_for_its_turn_and_is_sent_again() {
+    let good = answer("200 OK", "application/json", &vm("RUNNING"));
+    let (client, task) = script(vec![too_often("0"), too_often("1"), good]).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(client.vm_start("web").await.unwrap().name, "web");
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    let requests = task.await.unwrap();
+    assert!(
+        requests.iter().all(|request| request == &requests[0]),
+        "one key: {requests:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_turn_that_is_far_away_is_told_instead() {
+    for wait in ["31", "Sun, 22 Nov 2026 09:00:00 GMT"] {
+        let (client, _task) = script(vec![too_often(wait)]).await;
+        let error = client.vm_get("web").await.unwrap_err();
+        assert!(error.is_code("rate_limited"), "{wait}: {error:?}");
+        assert_eq!(error.exit_code(), ExitCode::Unavailable);
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_keeps_the_servers_words_and_an_unknown_code_is_told_by_its_status() {
     let body = r#"{"type":"/v1/problems/frozen","title":"Frozen","status":409,"detail":"it is cold","code":"frozen",

@@ -99,7 +99,10 @@ pub(crate) fn join(id: VmId, limits: &Limits) -> Vec<File> {
     let hierarchies = present();
     let missing = missing(&hierarchies);
     if !missing.is_empty() {
-        warn_once(&format!("this host has no control groups for {missing}"));
+        warn_once(&format!(
+            "this host has no control groups for {}",
+            missing.join(", ")
+        ));
     }
     let joined = hierarchies.iter().filter_map(|hierarchy| {
         let made = hierarchy.make(id, limits);
@@ -110,6 +113,11 @@ pub(crate) fn join(id: VmId, limits: &Limits) -> Vec<File> {
         .ok()
     });
     joined.collect()
+}
+
+/// The controllers that this host has nowhere, by the kernel's names. Machines run without their limits.
+pub fn missing_controllers() -> Vec<&'static str> {
+    missing(&present())
 }
 
 /// Removes the machine's groups, whose processes have ended.
@@ -195,13 +203,10 @@ fn hierarchies(mounts: &str, offered: impl Fn(&Path) -> String) -> Vec<Hierarchy
     found
 }
 
-fn missing(hierarchies: &[Hierarchy]) -> String {
+fn missing(hierarchies: &[Hierarchy]) -> Vec<&'static str> {
     let there = |controller: &Controller| hierarchies.iter().any(|one| one.controllers.contains(controller));
     let missing = Controller::ALL.iter().filter(|controller| !there(controller));
-    missing
-        .map(|controller| controller.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    missing.map(|controller| controller.name()).collect()
 }
 
 impl Hierarchy {
@@ -297,10 +302,10 @@ mod tests {
         ];
         assert_eq!(told(both, "pids"), expected);
         assert_eq!(told(both, "")[0], "/cg/cpu,cpuacct cpu.cfs_period_us 100000");
-        assert_eq!(missing(&hierarchies(both, |_| String::new())), "pids");
+        assert_eq!(missing(&hierarchies(both, |_| String::new())), ["pids"]);
         assert_eq!(
             missing(&hierarchies("proc /proc proc rw 0 0\n", |_| String::new())),
-            "memory, pids, cpu"
+            ["memory", "pids", "cpu"]
         );
     }
 

@@ -39,6 +39,7 @@ mod seat;
 pub mod sim;
 mod spec;
 
+pub use cgroup::missing_controllers;
 pub use error::{ApiError, DriverError, QmpError, SpecFault};
 pub use port::{
     Abilities, Accelerator, Capabilities, Consoles, ControlStream, DiskNames, Driver, Exit, GuestWish, Needs,

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::Waiting;
 use crate::complete;
 use crate::failure::Failure;
+use crate::names::short_names;
 use crate::output::Output;
 use crate::terminal;
 use crate::wait::{self, Goal};
@@ -54,23 +55,34 @@ impl Vms {
     }
 }
 
-/// Asks a person whether that is meant for those that are there. `what` says it to one who cannot be asked.
+/// Asks a person whether that is meant for those that are there, and gives these, and what was not there as failures. `what`
+/// says it to one who cannot be asked. Where one cannot be looked at, nobody is asked and nothing is meant.
 pub(crate) async fn confirm(
     client: &Client,
     vms: &[String],
     question: impl Fn(&str) -> String,
     what: &'static str,
-) -> Result<(), Failure> {
-    let there = Done::ask(vms, async |vm| client.vm_get(vm).await).await;
-    if there.vms.is_empty() {
-        return Ok(());
+) -> Result<Done, Failure> {
+    let mut there = Done::ask(vms, async |vm| client.vm_get(vm).await).await;
+    let is_hidden = |failure: &Failure| !is_not_found(failure);
+    if there.failures.iter().any(is_hidden) {
+        there.failures.retain(is_hidden);
+        there.outcome()?;
+        return Ok(Done::default());
     }
-    let names: Vec<_> = there.vms.iter().map(|vm| vm.name.as_str()).collect();
-    match terminal::confirms(&question(&names.join(", "))) {
-        Some(true) => Ok(()),
+    if there.vms.is_empty() {
+        return Ok(there);
+    }
+    match terminal::confirms(&question(&short_names(&there.vms).join(", "))) {
+        Some(true) => Ok(there),
         Some(false) => Err(Failure::Declined),
         None => Err(Failure::Unconfirmed { what }),
     }
+}
+
+/// Whether the server knows no such VM.
+pub(crate) fn is_not_found(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(error) if error.is_not_found())
 }
 
 /// What became of it.
@@ -90,6 +102,15 @@ impl Done {
                 Err(error) => done.failures.push(error.into()),
             }
         }
+        done
+    }
+
+    /// Asks for the next thing, of those that it went well with. They are named by their ids: a name may be another VM's by
+    /// now.
+    pub(crate) async fn then(self, ask: impl AsyncFn(&str) -> Result<Vm, ClientError>) -> Self {
+        let ids: Vec<_> = self.vms.iter().map(|vm| vm.id.to_string()).collect();
+        let mut done = Self::ask(&ids, ask).await;
+        done.failures.splice(..0, self.failures);
         done
     }
 

@@ -6,19 +6,26 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use api::{Client, ClientError};
+use api::{Client, ClientError, VmQuery};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::args::Global;
 use crate::connect::connect;
 use crate::contexts::{Contexts, LOCAL};
+use crate::names::{full_name, short_names};
 
 /// A person waits for no longer; start and answer together stay below 300 ms.
 const LIMIT: Duration = Duration::from_millis(200);
 
+/// Nobody reads more names than this.
+const MOST: u32 = 100;
+
 /// Completes the name of a VM.
 pub(crate) fn vms() -> ArgValueCompleter {
-    ArgValueCompleter::new(|typed: &OsStr| offered(typed, ask(vm_names)))
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let begun = typed.to_string_lossy().into_owned();
+        offered(typed, ask(|client| vm_names(client, begun)))
+    })
 }
 
 /// Completes the reference of an image that a host holds.
@@ -40,14 +47,23 @@ pub(crate) fn contexts() -> ArgValueCompleter {
     })
 }
 
-async fn vm_names(client: Client) -> Result<Vec<String>, ClientError> {
-    Ok(client
-        .vm_list()
-        .await?
-        .items
-        .into_iter()
-        .map(|vm| vm.name)
-        .collect())
+/// One page of those that begin so, whether that is `NAME` or `NAME.OWNER`.
+async fn vm_names(client: Client, begun: String) -> Result<Vec<String>, ClientError> {
+    let (name, is_full) = match begun.split_once('.') {
+        Some((name, _)) => (name.to_owned(), true),
+        None => (begun, false),
+    };
+    let query = VmQuery {
+        name: Some(name).filter(|name| !name.is_empty()),
+        sort: Some("name".to_owned()),
+        limit: Some(MOST),
+        ..VmQuery::default()
+    };
+    let vms = client.vm_page(&query).await?.items;
+    Ok(match is_full {
+        true => vms.iter().map(full_name).collect(),
+        false => short_names(&vms),
+    })
 }
 
 async fn references(client: Client) -> Result<Vec<String>, ClientError> {

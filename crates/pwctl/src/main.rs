@@ -29,6 +29,7 @@ mod files;
 mod image;
 mod impatience;
 mod keys;
+mod names;
 mod output;
 mod progress;
 mod registry;

@@ -334,6 +334,10 @@ async fn the_small_commands_answer() {
         (version["server"]["api"].as_str(), version["pwctl"].is_string()),
         (Some("v1"), true)
     );
+    // Nothing was released yet, so the oldest that is served is this one.
+    assert_eq!(version["server"]["oldest_pwctl"], version["pwctl"]);
+    let text = cloud.pwctl(&["version"]).await.out;
+    assert!(text.trim_end().ends_with(" and later)"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use crate::{
 impl Client {
     /// Exchanges a one-time code for a token, which gets this name.
     pub async fn login(&self, code: &str, name: &str) -> Result<Token, ClientError> {
+        self.may_carry_secrets()?;
         let login = CreateLogin {
             code: code.to_owned(),
             name: name.to_owned(),
@@ -22,9 +23,10 @@ impl Client {
         self.done(&tokens::LOGOUT, &[]).await
     }
 
-    /// Makes another token like the one that this client asks with.
+    /// Makes another token like the one that this client asks with. It is never sent twice: only the first answer
+    /// shows the token, and one that nobody has seen is of no use.
     pub async fn token_renew(&self) -> Result<Token, ClientError> {
-        self.call(&tokens::RENEW, &[]).await
+        self.answer(self.request(&tokens::RENEW, &[])?).await
     }
 
     /// Who asks.

@@ -24,11 +24,23 @@ pub enum ClientError {
         /// What was given.
         value: String,
     },
-    /// TLS could not be set up.
+    /// The connection could not be set up.
     #[error("cannot set up the connection")]
     Setup {
         /// The cause.
         source: reqwest::Error,
+    },
+    /// TLS could not be set up.
+    #[error("cannot set up TLS")]
+    Tls {
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// The certificate to trust is none.
+    #[error("that is no certificate")]
+    Certificate {
+        /// The cause.
+        source: rustls::pki_types::pem::Error,
     },
     /// Nobody answers there.
     #[error("no answer from {url}")]
@@ -92,8 +104,17 @@ impl ClientError {
             }
             Self::Timeout { .. } => ExitCode::Timeout,
             Self::Problem(problem) => problem.exit_code(),
-            Self::Setup { .. } | Self::NotPitwall { .. } | Self::Answer { .. } => ExitCode::Error,
+            Self::Setup { .. }
+            | Self::Tls { .. }
+            | Self::Certificate { .. }
+            | Self::NotPitwall { .. }
+            | Self::Answer { .. } => ExitCode::Error,
         }
+    }
+
+    /// Whether the server refused with this problem code.
+    pub fn is_code(&self, code: &str) -> bool {
+        matches!(self, Self::Problem(problem) if problem.code == code)
     }
 
     /// Whether the server says that there is no such thing.

@@ -1,9 +1,7 @@
-//! Lists: a page, or all of them one after the other.
+//! Lists of VMs: a page, or all of them.
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-
-use super::{Client, ClientError};
-use crate::{MAX_LIMIT, VmList, VmQuery, vms};
+use super::{Client, ClientError, all_pages};
+use crate::{PageQuery, VmList, VmQuery, vms};
 
 /// All of them fail as [`ClientError`] says.
 impl Client {
@@ -19,38 +17,17 @@ impl Client {
         self.answer(request.query(&labels).query(&others)).await
     }
 
-    /// The pages of the VMs that fit, from the one that `query` names to the last.
-    pub fn vm_pages(&self, query: VmQuery) -> impl Stream<Item = Result<VmList, ClientError>> + Send + use<> {
-        let client = self.clone();
-        stream::unfold(Some(query), move |query| {
-            let client = client.clone();
-            async move {
-                let query = query?;
-                let page = client.vm_page(&query).await;
-                let next = page.as_ref().ok().and_then(|page| page.next.clone());
-                let next = next.map(|cursor| VmQuery {
-                    cursor: Some(cursor),
-                    ..query
-                });
-                Some((page, next))
-            }
-        })
-    }
-
     /// All VMs that fit.
     pub async fn vm_list_of(&self, query: VmQuery) -> Result<VmList, ClientError> {
-        let pages = self.vm_pages(VmQuery {
-            limit: query.limit.or(Some(MAX_LIMIT)),
-            ..query
-        });
-        let items = pages
-            .map_ok(|page| stream::iter(page.items).map(Ok))
-            .try_flatten()
-            .try_collect();
-        Ok(VmList {
-            items: items.await?,
-            next: None,
+        all_pages(async |page: PageQuery| {
+            let page = VmQuery {
+                limit: page.limit,
+                cursor: page.cursor,
+                ..query.clone()
+            };
+            self.vm_page(&page).await
         })
+        .await
     }
 
     /// All VMs, oldest first.

@@ -1,7 +1,8 @@
 //! The typed client: a method per endpoint.
 //!
 //! An answer that is not good becomes [`ClientError::Problem`] with the server's own words. Fields that this version
-//! does not know are passed over. A token travels only over TLS or to this very machine.
+//! does not know are passed over. A token or code travels only over TLS or to this very machine, unless its user says otherwise. A
+//! server that is asked too often says when to ask again, and is.
 
 mod account;
 mod actions;
@@ -13,8 +14,11 @@ mod follow;
 mod lines;
 mod lists;
 mod once;
+mod pages;
 mod sharing;
 mod stream;
+mod trust;
+mod turn;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,7 +32,9 @@ use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
 pub use follow::{EventId, Received};
+pub use pages::{Pages, all_pages, pages_up_to};
 pub use stream::{Stream, StreamReader, StreamWriter};
+use trust::Trust;
 
 use crate::{Content, Endpoint, MERGE_PATCH_MEDIA_TYPE, ProblemDocument};
 
@@ -56,6 +62,9 @@ pub struct Client {
     base: Arc<Url>,
     token: Option<HeaderValue>,
     user_agent: Arc<str>,
+    trust: Trust,
+    /// Whether its user has said that everybody on the way may read along.
+    in_the_clear: bool,
 }
 
 impl Client {
@@ -64,29 +73,58 @@ impl Client {
     /// # Errors
     /// When the address is none, when a token would travel in the clear, or when TLS cannot be set up.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
-        let base = parse_base(&config.url)?;
-        let is_local = is_loopback(&base);
-        if config.token.is_some() && base.scheme() == "http" && !is_local {
-            return Err(ClientError::TokenInTheClear { url: config.url });
+        let has_token = config.token.is_some();
+        let client = Self::with(config, Trust::System, false)?;
+        if has_token {
+            client.may_carry_secrets()?;
         }
-        Self::new_in_the_clear(config)
+        Ok(client)
     }
 
-    /// A client whose token may be read by everybody on the way, where its user has said that this is meant.
+    /// A client whose secrets may be read by everybody on the way, where its user has said that this is meant.
     ///
     /// # Errors
     /// When the address is none, or when TLS cannot be set up.
     pub fn new_in_the_clear(config: ClientConfig) -> Result<Self, ClientError> {
+        Self::with(config, Trust::System, true)
+    }
+
+    /// A client for a server that shows this very certificate: the first one in `pem`. No other is taken, and this one
+    /// is, whoever signed it and whatever names are in it.
+    ///
+    /// # Errors
+    /// As [`Client::new`], and when `pem` holds no certificate.
+    pub fn new_trusting_only(config: ClientConfig, pem: &[u8]) -> Result<Self, ClientError> {
+        let client = Self::with(config, Trust::only(pem)?, false)?;
+        client.may_carry_secrets()?;
+        Ok(client)
+    }
+
+    fn with(config: ClientConfig, trust: Trust, in_the_clear: bool) -> Result<Self, ClientError> {
         let base = parse_base(&config.url)?;
-        let is_local = is_loopback(&base);
         let token = config.token.map(bearer).transpose()?;
-        let http = build(http_client(&base, &config.user_agent, is_local))?;
+        let http = build(http_client(&base, &config.user_agent, &trust)?)?;
         Ok(Self {
             http,
             base: Arc::new(base),
             token,
             user_agent: config.user_agent.into(),
+            trust,
+            in_the_clear,
         })
+    }
+
+    /// Whether what opens an account may be sent to this server, and asked of it.
+    ///
+    /// # Errors
+    /// When everybody on the way could read it, and nobody has said that this is meant.
+    pub fn may_carry_secrets(&self) -> Result<(), ClientError> {
+        match self.base.scheme() != "http" || is_loopback(&self.base) || self.in_the_clear {
+            true => Ok(()),
+            false => Err(ClientError::TokenInTheClear {
+                url: self.url().to_owned(),
+            }),
+        }
     }
 
     /// The server's address.
@@ -174,15 +212,6 @@ impl Client {
         })
     }
 
-    /// Sends, and turns an answer that is not good into the problem it carries.
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|source| self.broken(source))?;
-        match response.status().is_success() {
-            true => Ok(response),
-            false => Err(self.refusal(response).await),
-        }
-    }
-
     /// What an answer that is not good says.
     async fn refusal(&self, response: Response) -> ClientError {
         let status = response.status();
@@ -244,14 +273,14 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientError
     builder.build().map_err(|source| ClientError::Setup { source })
 }
 
-fn http_client(base: &Url, user_agent: &str, is_local: bool) -> reqwest::ClientBuilder {
+fn http_client(base: &Url, user_agent: &str, trust: &Trust) -> Result<reqwest::ClientBuilder, ClientError> {
     // A default that somebody else has set already serves as well.
     let _ = ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(user_agent)
         .connect_timeout(CONNECT_LIMIT)
         .redirect(reqwest::redirect::Policy::none());
-    if is_local {
+    if is_loopback(base) {
         // A proxy would carry the token off this machine.
         builder = builder.no_proxy();
     }
@@ -259,7 +288,7 @@ fn http_client(base: &Url, user_agent: &str, is_local: bool) -> reqwest::ClientB
         // Nothing to verify, so the system's certificates, milliseconds of parsing, are left unread.
         builder = builder.tls_certs_only([]);
     }
-    builder
+    trust.apply(builder)
 }
 
 #[cfg(test)]
@@ -293,14 +322,32 @@ mod tests {
                 matches!(client(url, Some("t")), Err(ClientError::TokenInTheClear { .. })),
                 "{url}"
             );
-            assert!(client(url, None).is_ok(), "{url}");
+            let without = client(url, None).unwrap();
+            assert!(
+                matches!(
+                    without.may_carry_secrets(),
+                    Err(ClientError::TokenInTheClear { .. })
+                ),
+                "{url}"
+            );
             let meant = ClientConfig {
                 url: url.to_owned(),
                 token: Some("t".to_owned()),
                 user_agent: "test".to_owned(),
             };
-            assert!(Client::new_in_the_clear(meant).is_ok(), "{url}");
+            let meant = Client::new_in_the_clear(meant).unwrap();
+            assert!(meant.may_carry_secrets().is_ok(), "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_code_is_not_sent_in_the_clear() {
+        let client = client("http://192.0.2.1", None).unwrap();
+        let refused = client.login("code", "name").await;
+        assert!(
+            matches!(refused, Err(ClientError::TokenInTheClear { .. })),
+            "{refused:?}"
+        );
     }
 
     #[test]

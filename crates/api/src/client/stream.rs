@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::{Client, ClientError, REQUEST_LIMIT, build, http_client, is_loopback};
+use super::{Client, ClientError, REQUEST_LIMIT, build, http_client};
 use crate::frame::{Input, MAX_MESSAGE, Output, SUBPROTOCOL};
 use crate::{ConsoleQuery, CreateExec, Endpoint, Exec, console, exec};
 
@@ -71,7 +71,7 @@ impl Client {
         with: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Stream, ClientError> {
         // Only HTTP/1.1 is upgraded, so this connection must not agree on anything newer.
-        let builder = http_client(&self.base, &self.user_agent, is_loopback(&self.base));
+        let builder = http_client(&self.base, &self.user_agent, &self.trust)?;
         let http = build(builder.http1_only())?;
         let key = generate_key();
         let request = with(self.request_by(&http, endpoint, values)?)

@@ -16,6 +16,7 @@
 mod finding;
 mod fix;
 mod machine;
+mod metrics;
 mod network;
 mod running;
 mod state;

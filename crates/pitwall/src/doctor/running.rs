@@ -1,13 +1,14 @@
-//! What runs: pitwall itself, its control plane, and the hosts that report to it.
+//! What runs: pitwall itself, its control plane, its metrics, and the hosts that report to it.
 
 use std::fs;
 
-use api::{Client, ClientConfig, ClientError, Host};
+use api::{ClientError, Host};
 
 use super::finding::{Finding, bad, note, well};
+use super::metrics;
 use crate::config::Settings;
 use crate::lock::Lock;
-use crate::roles::own_url;
+use crate::roles::{OwnError, own_client};
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
@@ -15,15 +16,16 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     let holder = Lock::holder(&settings.lock_file());
     let mut findings = vec![pitwall(holder)];
     let token = fs::read_to_string(settings.token_file()).ok();
-    let made = match client(settings, token.as_deref()) {
+    findings.extend(metrics::look(settings, holder.is_some()).await);
+    let made = match own_client(settings, token.as_deref().map(str::trim)) {
         // What needs no token can still be asked.
-        Err(ClientError::TokenInTheClear { .. }) => client(settings, None),
+        Err(OwnError::Client(ClientError::TokenInTheClear { .. })) => own_client(settings, None),
         made => made,
     };
     let client = match made {
         Ok(client) => client,
         Err(error) => {
-            findings.push(bad("api", super::with_causes(&error), "look at the token's file"));
+            findings.push(no_client(&error));
             return findings;
         }
     };
@@ -39,12 +41,16 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-fn client(settings: &Settings, token: Option<&str>) -> Result<Client, ClientError> {
-    Client::new(ClientConfig {
-        url: own_url(settings.listen, settings.door.tls.is_some()),
-        token: token.map(|token| token.trim().to_owned()),
-        user_agent: format!("pitwall-doctor/{OWN}"),
-    })
+/// Pure: why the API cannot even be asked.
+fn no_client(error: &OwnError) -> Finding {
+    let mend = match error {
+        OwnError::Certificate { path, .. } => {
+            format!("ls -l {}; it is what tls_cert names", path.display())
+        }
+        OwnError::Client(ClientError::Certificate { .. }) => "correct tls_cert in the settings".to_owned(),
+        OwnError::Client(_) => "pitwall admin-token rotate".to_owned(),
+    };
+    bad("api", super::with_causes(error), mend)
 }
 
 /// Pure: whether a pitwall holds this run-time directory.
@@ -58,12 +64,14 @@ fn pitwall(holder: Option<i32>) -> Finding {
 /// Pure: what an answer of the API means.
 fn api(version: &Result<String, ClientError>, runs: bool, settings: &Settings) -> Finding {
     const WHAT: &str = "api";
+    let is_tls = settings.door.tls.is_some();
     let listen = settings.listen;
+    let over = if is_tls { " over TLS" } else { "" };
     match version {
-        Ok(version) if version == OWN => well(WHAT, format!("answers on {listen}, version {version}")),
+        Ok(version) if version == OWN => well(WHAT, format!("answers on {listen}{over}, version {version}")),
         Ok(version) => note(
             WHAT,
-            format!("answers on {listen}, version {version}; this program is {OWN}"),
+            format!("answers on {listen}{over}, version {version}; this program is {OWN}"),
             "start pitwall again, so that it runs from the new program; VMs go on",
         ),
         Err(ClientError::Unreachable { .. }) if !runs => note(
@@ -71,11 +79,10 @@ fn api(version: &Result<String, ClientError>, runs: bool, settings: &Settings) -
             format!("nothing listens on {listen}; pitwall is not up"),
             "make up, or pitwall up",
         ),
-        // Its certificate is for a name that people use, and need not hold for this address.
-        Err(ClientError::Unreachable { .. }) if settings.door.tls.is_some() => note(
+        Err(error @ ClientError::Unreachable { .. }) if is_tls => bad(
             WHAT,
-            format!("{listen} cannot be asked over TLS by its address"),
-            "pwctl doctor, with the server's name",
+            super::with_causes(error),
+            "look at pitwall's log: does it serve the certificate that tls_cert names?",
         ),
         Err(error) => bad(WHAT, super::with_causes(error), "look at pitwall's log"),
     }

@@ -2,18 +2,18 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 
-use api::{Client, ClientConfig, ClientError};
+use api::{Client, ClientConfig};
 use bus::Bus;
 use control::{Caller, Control, ControlConfig};
 use link::Link;
 use store::{Store, StoreError};
 
 use super::RoleError;
+use super::own::{OwnError, USER_AGENT, own_running_client};
 use crate::config::Settings;
 use crate::log;
 
@@ -62,38 +62,42 @@ async fn ask(settings: &Settings, url: Option<String>, path: &Path) -> Result<()
         path: path.to_owned(),
         source,
     })?;
-    let url = url.unwrap_or_else(|| own_url(settings.listen, settings.door.tls.is_some()));
-    let refused = |source: ClientError| RoleError::AdminToken { source };
-    let client = Client::new(ClientConfig {
-        url,
-        token: Some(old.trim().to_owned()),
-        user_agent: concat!("pitwall/", env!("CARGO_PKG_VERSION")).to_owned(),
-    });
-    let client = client.map_err(refused)?;
-    let renewed = client.token_renew().await.map_err(refused)?;
-    keep(path, renewed.secret.as_deref().unwrap_or_default())?;
-    client.logout().await.map_err(refused)
-}
-
-/// Where this machine's own control plane is reached.
-pub(crate) fn own_url(listen: SocketAddr, tls: bool) -> String {
-    let ip = match (listen.ip().is_unspecified(), listen.is_ipv4()) {
-        (true, true) => Ipv4Addr::LOCALHOST.into(),
-        (true, false) => Ipv6Addr::LOCALHOST.into(),
-        (false, _) => listen.ip(),
+    let old = old.trim();
+    let client = match url {
+        Some(url) => Client::new(ClientConfig {
+            url,
+            token: Some(old.to_owned()),
+            user_agent: USER_AGENT.to_owned(),
+        })
+        .map_err(OwnError::from),
+        None => own_running_client(settings, old),
     };
-    let scheme = if tls { "https" } else { "http" };
-    format!("{scheme}://{}", SocketAddr::new(ip, listen.port()))
+    let client = client.map_err(|source| RoleError::AdminToken { source })?;
+    let renewed = client.token_renew().await;
+    let renewed = renewed.map_err(|source| RoleError::AdminToken {
+        source: source.into(),
+    })?;
+    let new = renewed.secret.ok_or(RoleError::AdminTokenLost)?;
+    keep(path, &new)?;
+    let revoked = client.logout().await;
+    revoked.map_err(|source| RoleError::OldAdminToken {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes the file anew, whole or not at all. Its owner stays.
 fn keep(path: &Path, token: &str) -> Result<(), RoleError> {
     let write = || -> io::Result<()> {
         let beside = path.with_extension("new");
+        // One that an interrupted run left is opened to nobody knows whom.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&beside)?;
         writeln!(file, "{token}")?;
@@ -115,18 +119,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_control_plane_is_reached_where_it_listens() {
-        for (listen, tls, url) in [
-            ("127.0.0.1:7480", false, "http://127.0.0.1:7480"),
-            ("0.0.0.0:7480", true, "https://127.0.0.1:7480"),
-            ("[::]:1", false, "http://[::1]:1"),
-            ("10.0.0.1:7480", true, "https://10.0.0.1:7480"),
-        ] {
-            assert_eq!(own_url(listen.parse().unwrap(), tls), url);
-        }
-    }
-
     #[tokio::test]
     async fn a_token_is_rotated_where_no_control_plane_runs() {
         let folder = tempfile::tempdir().unwrap();
@@ -146,6 +138,9 @@ mod tests {
         store.close().await;
         drop(store);
         let old = fs::read_to_string(&path).unwrap();
+        let left = path.with_extension("new");
+        fs::write(&left, "left by a run that was cut short").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
 
         rotate(settings, None).await.unwrap();
         let new = fs::read_to_string(&path).unwrap();

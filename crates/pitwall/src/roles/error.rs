@@ -44,7 +44,14 @@ pub(crate) enum RoleError {
         "the running pitwall does not renew its admin token; where it is reached by another address, say which with \
          --url, or stop it and run this again"
     )]
-    AdminToken { source: api::ClientError },
+    AdminToken { source: super::own::OwnError },
+    #[error("the running pitwall has made a token and not shown it; nothing is changed here: run this again")]
+    AdminTokenLost,
+    #[error(
+        "{} holds a new token, but the old one is not revoked and goes on being valid; revoke it with: pwctl token ls, \
+         then pwctl token rm ID", path.display()
+    )]
+    OldAdminToken { path: PathBuf, source: api::ClientError },
     #[error("failed to listen on {address}; another program may have the port: choose one with {flag}")]
     Listen {
         address: SocketAddr,

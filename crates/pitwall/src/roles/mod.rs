@@ -4,12 +4,14 @@ mod admin_token;
 mod down;
 mod error;
 mod orchestrator;
+mod own;
 mod up;
 
-pub(crate) use admin_token::{own_url, rotate as admin_token_rotate};
+pub(crate) use admin_token::rotate as admin_token_rotate;
 pub(crate) use down::down;
 pub(crate) use error::RoleError;
 pub(crate) use orchestrator::{orchestrator, orchestrator_setup};
+pub(crate) use own::{OwnError, own_client};
 pub(crate) use up::up;
 
 use tokio::signal::unix::{SignalKind, signal};

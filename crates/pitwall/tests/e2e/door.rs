@@ -8,6 +8,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::env::{Host, text};
+use crate::person::SERVER;
 
 /// A request, word for word.
 pub(crate) struct Request {
@@ -48,9 +49,10 @@ impl Request {
     }
 
     /// The words for `curl --config`.
-    fn words(&self) -> String {
-        let url = format!("http://127.0.0.1:7480{}", self.path);
+    fn words(&self, server: &str, options: &[(&str, &str)]) -> String {
+        let url = format!("{server}{}", self.path);
         let mut words = vec![("url", url.as_str()), ("request", self.method)];
+        words.extend(options);
         words.extend(self.headers.iter().map(|header| ("header", header.as_str())));
         words.extend(self.body.iter().map(|body| ("data-raw", body.as_str())));
         let line = |(name, value): &(&str, &str)| format!("{name} = \"{}\"\n", escaped(value));
@@ -90,6 +92,11 @@ impl Host {
 
     /// Sends a request, whatever comes of it.
     pub(crate) fn send(&self, request: &Request) -> Answer {
+        self.send_to(SERVER, &[], request)
+    }
+
+    /// The same to a server by another address, with options of curl's.
+    pub(crate) fn send_to(&self, server: &str, options: &[(&str, &str)], request: &Request) -> Answer {
         let mut curl = self.command("curl");
         curl.args(["--silent", "--show-error", "--include", "--max-time", "60"])
             .args(["--write-out", "%{stderr}%{http_code}", "--config", "-"])
@@ -98,7 +105,9 @@ impl Host {
             .stderr(Stdio::piped());
         let mut child = curl.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(request.words().as_bytes()).unwrap();
+        stdin
+            .write_all(request.words(server, options).as_bytes())
+            .unwrap();
         drop(stdin);
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", text(&output));

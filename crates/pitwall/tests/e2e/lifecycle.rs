@@ -1,5 +1,8 @@
 //! From nothing to a shell, and back.
 
+use std::fs;
+use std::process::Stdio;
+
 use crate::env::{Host, field, text};
 use crate::terminal::on_a_terminal;
 
@@ -26,6 +29,8 @@ fn create_ssh_stop_start_rm() {
     let sized = on_a_terminal(&host, &format!("stty rows 31 cols 97; {line} stty size"));
     assert!(sized.contains("31 97"), "{sized}");
 
+    ssh_by_name(&host);
+
     host.ssh_ok("one", "echo kept > /root/file; sync");
     host.pwctl_ok(&["stop", "one"]);
     assert_eq!(host.status("one"), "STOPPED");
@@ -38,6 +43,33 @@ fn create_ssh_stop_start_rm() {
     host.pwctl_ok(&["rm", "one"]);
     assert_eq!(host.pwctl(&["get", "one"]).status.code(), Some(3));
     host.assert_no_vm_left();
+}
+
+/// The stock clients with what `pwctl config-ssh` writes, and the guest's own server at the other end.
+fn ssh_by_name(host: &Host) {
+    let home = host.directory().join("home");
+    fs::create_dir_all(home.join(".ssh")).unwrap();
+    let mut setup = host.pwctl_command(&["config-ssh"]);
+    let setup = setup.env("HOME", &home).output().unwrap();
+    assert!(setup.status.success(), "{}", text(&setup));
+    let config = home.join(".ssh/config").display().to_string();
+    let said = |program: &str, words: &[&str]| {
+        let mut client = host.command(program);
+        client.args(["-F", &config]).args(words).env("HOME", &home);
+        let output = client.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{program} {words:?}: {}", text(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{program} {words:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(said("ssh", &["one", "hostname"]), "one\n");
+    let [there, back] = ["there", "back"].map(|name| home.join(name));
+    fs::write(&there, "by name").unwrap();
+    said(
+        "scp",
+        &["-q", &there.display().to_string(), "one.admin:/root/there"],
+    );
+    said("scp", &["-q", "one:/root/there", &back.display().to_string()]);
+    assert_eq!(fs::read_to_string(back).unwrap(), "by name");
 }
 
 #[test]

@@ -15,21 +15,23 @@ pub(crate) const SERVER: &str = "http://127.0.0.1:7480";
 pub(crate) struct Person<'a> {
     host: &'a Host,
     home: TempDir,
+    code: String,
 }
 
 impl<'a> Person<'a> {
     /// Makes an account and signs in to it, with the code that `pwctl user create` prints.
     pub(crate) fn new(host: &'a Host, name: &str) -> Self {
-        let code = host.pwctl_ok(&["user", "create", name]);
+        let code = host.pwctl_ok(&["user", "create", name]).trim().to_owned();
         let home = tempfile::Builder::new().prefix("pw").tempdir().unwrap();
-        let person = Self { host, home };
+        let person = Self { host, home, code };
         key_pair(&person.key());
-        person.sign_in(code.trim());
+        person.sign_in();
         person
     }
 
     /// Types the code on a terminal.
-    fn sign_in(&self, code: &str) {
+    fn sign_in(&self) {
+        let code = self.code();
         let mut command = self.host.command("script");
         let line = format!("{} login {SERVER}", built("pwctl"));
         command
@@ -53,6 +55,16 @@ impl<'a> Person<'a> {
         let shown = String::from_utf8_lossy(&shown);
         assert!(child.wait().unwrap().success(), "{shown}");
         assert!(!shown.contains(code), "the code is shown: {shown}");
+    }
+
+    /// The one-time code that this person signed in with.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Where the contexts are kept.
+    pub(crate) fn contexts(&self) -> PathBuf {
+        self.home.path().join("pitwall/config.toml")
     }
 
     /// The private key.

@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::door::{Answer, Request};
-use crate::env::{Host, field, processes};
-use crate::person::key_pair;
+use crate::env::{Host, built, field, processes, text};
+use crate::person::{Person, key_pair};
 use crate::registry::Registry;
 
 const PASSWORD: &str = "canary-registry-password";
@@ -105,11 +105,14 @@ fn no_secret_is_where_it_must_not_be() {
     let _registry = Registry::private(&told.host, ["fred", PASSWORD, HASH]);
     credentials(&told);
     tokens_and_codes(&told);
+    people(&told);
+    rotation(&told);
     keys(&told);
     programs(&told);
     files(&told);
     console(&told);
     told.host.pwctl_ok(&["stop", "one"]);
+    pages(&told);
     for path in [
         "/v1/audit?limit=500",
         "/v1/vms",
@@ -209,6 +212,72 @@ fn tokens_and_codes(told: &Told) {
     let logout = Request::new("DELETE", "/v1/me/token").token(&token);
     assert!((200..300).contains(&told.send(&logout).status));
     assert_eq!(told.send(&me().token(&token)).status, 401);
+}
+
+/// What pwctl is told and tells, and where it keeps it.
+fn people(told: &Told) {
+    let eve = Person::new(&told.host, "eve");
+    told.secret(eve.code());
+    let contexts = fs::read_to_string(eve.contexts()).unwrap();
+    let token = contexts.split('"').find(|word| word.starts_with("pwt_"));
+    let token = told.secret(token.unwrap());
+    assert!(!contexts.contains(eve.code()), "{contexts}");
+    let mode = fs::metadata(eve.contexts()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+
+    let made = eve.pwctl(&["token", "create", "program"]);
+    let secret = told.secret(String::from_utf8(made.stdout).unwrap().trim());
+    assert!(secret.starts_with("pwt_"), "its text and nothing else");
+    let mut said = vec![String::from_utf8(made.stderr).unwrap()];
+    // A private key that has no public one beside it, then the public one.
+    let alone = eve.contexts().with_file_name("alone");
+    fs::copy(eve.key(), &alone).unwrap();
+    let private = fs::read_to_string(&alone).unwrap();
+    for line in private.lines().skip(3).filter(|line| !line.starts_with('-')) {
+        told.secret(line);
+    }
+    let public = eve.key().with_extension("pub");
+    let [alone, public] = [alone, public].map(|path| path.display().to_string());
+    for words in [
+        &["key", "add", alone.as_str()][..],
+        &["key", "add", public.as_str()],
+        &["key", "ls", "--json"],
+        &["token", "ls", "--json"],
+        &["me", "--json"],
+        &["config", "list", "--json"],
+        &["doctor"],
+        &["config-ssh", "--dry-run"],
+        &["logout"],
+        &["me"],
+    ] {
+        said.push(text(&eve.pwctl(words)));
+    }
+    told.answers.borrow_mut().extend(said);
+    assert!(!fs::read_to_string(eve.contexts()).unwrap().contains(&token));
+}
+
+/// A new token of the admin's; the old one is a secret for as long as anybody may keep it.
+fn rotation(told: &Told) {
+    let rotate = told.host.pitwall(&["admin-token", "rotate"]).output().unwrap();
+    assert!(rotate.status.success(), "{}", text(&rotate));
+    told.answers.borrow_mut().push(text(&rotate));
+    told.secret(&told.host.admin_token());
+}
+
+/// Pages and streams that everybody who watches the system reads.
+fn pages(told: &Told) {
+    let mut metrics = told.host.command("curl");
+    metrics.args(["-sf", "http://127.0.0.1:7481/metrics"]);
+    let metrics = metrics.output().unwrap();
+    assert!(metrics.status.success(), "{}", text(&metrics));
+    let mut events = told.host.command("timeout");
+    events.args(["5", &built("pwctl"), "events", "one", "--json"]);
+    let events = events.output().unwrap();
+    assert!(!events.stdout.is_empty(), "{}", text(&events));
+    let doctor = told.host.pitwall(&["doctor"]).output().unwrap();
+    told.answers
+        .borrow_mut()
+        .extend([text(&metrics), text(&events), text(&doctor)]);
 }
 
 /// A private key in the place of a public one.

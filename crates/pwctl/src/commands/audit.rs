@@ -1,4 +1,5 @@
-use api::{AuditEntry, AuditList, AuditQuery, Client, MAX_LIMIT};
+use api::client::pages_up_to;
+use api::{AuditEntry, AuditList, AuditQuery, Client};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -49,7 +50,7 @@ impl Audit {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let client = connect(global)?;
         let query = self.query(&client).await?;
-        let list = entries(&client, query, self.limit).await?;
+        let list = entries(&client, &query, self.limit).await?;
         let names = || list.items.iter().map(|entry| entry.operation.clone()).collect();
         output.list(&list, names, || table(&list.items))
     }
@@ -80,25 +81,17 @@ async fn user_id(client: &Client, user: &str) -> Result<String, Failure> {
 }
 
 /// The newest that fit, page by page; with a limit of 0 all of them.
-async fn entries(client: &Client, mut query: AuditQuery, limit: usize) -> Result<AuditList, Failure> {
-    let mut list = AuditList {
-        items: Vec::new(),
-        next: None,
-    };
-    loop {
-        let missing = match limit {
-            0 => usize::MAX,
-            limit => limit.saturating_sub(list.items.len()),
+async fn entries(client: &Client, query: &AuditQuery, limit: usize) -> Result<AuditList, Failure> {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let list = pages_up_to(limit, async |page| {
+        let page = AuditQuery {
+            limit: page.limit,
+            cursor: page.cursor,
+            ..query.clone()
         };
-        query.limit = Some(u32::try_from(missing).unwrap_or(MAX_LIMIT).min(MAX_LIMIT));
-        query.cursor = list.next.take();
-        let page = client.audit_list(&query).await?;
-        list.items.extend(page.items);
-        list.next = page.next;
-        if list.next.is_none() || list.items.len() == limit {
-            return Ok(list);
-        }
-    }
+        client.audit_list(&page).await
+    });
+    Ok(list.await?)
 }
 
 fn table(entries: &[AuditEntry]) -> Table {

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use api::{ByteSize, CreateService, CreateVm, RestartPolicy, Vm};
@@ -10,9 +11,10 @@ use crate::duration::seconds;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::registry::Registry;
+use crate::ssh_config::{self, After};
 use crate::table::or_dash;
 use crate::wait::{self, Goal};
-use crate::{complete, image, keys, ssh_config};
+use crate::{complete, image, keys};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -156,13 +158,14 @@ impl Create {
         let client = connect(global)?;
         let vm = client.vm_create(&wish).await?;
         if self.waiting.no_wait {
-            ssh_config::renew(global, &client, output).await;
+            ssh_config::renew(global, &client, After::Changed(from_ref(&vm)), output).await;
             return output.one(&vm, &vm.name, || asked_for(&vm));
         }
         let limit = Duration::from_secs(self.waiting.timeout);
         let waited = wait::until(&client, &vm, Goal::Running, limit, output).await;
         // Its address and host key are told when it boots, and it is there whatever came of that.
-        ssh_config::renew(global, &client, output).await;
+        let seen = waited.as_ref().ok().and_then(Option::as_ref).unwrap_or(&vm);
+        ssh_config::renew(global, &client, After::Changed(from_ref(seen)), output).await;
         let vm = waited?.unwrap_or(vm);
         output.one(&vm, &vm.name, || ready(&vm))
     }

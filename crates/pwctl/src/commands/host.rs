@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use std::time::Duration;
 
 use api::{Adopt, Client, FoundList, FoundVm};
@@ -5,13 +7,14 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::args::{Global, Waiting};
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::ssh_config::{self, After};
 use crate::table::Column::{Elastic, Whole};
 use crate::table::{Table, or_dash, size, status};
 use crate::wait::{self, Goal};
-use crate::{complete, ssh_config};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Host {
@@ -75,7 +78,7 @@ impl AdoptVm {
         let vm = client
             .host_found_adopt(&found.host, &found.id.to_string(), &wish)
             .await?;
-        ssh_config::renew(global, client, output).await;
+        ssh_config::renew(global, client, After::Changed(from_ref(&vm)), output).await;
         output.one(&vm, &vm.name, || {
             format!("{} is adopted and {}\n", vm.name, vm.status)
         })

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use api::{CreateSshKey, MAX_LIMIT, PageQuery};
+use api::CreateSshKey;
+use api::client::all_pages;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
@@ -69,12 +70,8 @@ impl Key {
 
 impl Account {
     async fn list(self, global: &Global, output: &Output) -> Result<(), Failure> {
-        // An account has fewer keys than a page holds.
-        let page = PageQuery {
-            limit: Some(MAX_LIMIT),
-            cursor: None,
-        };
-        let list = connect(global)?.key_list(&self.user, &page).await?;
+        let client = connect(global)?;
+        let list = all_pages(async |page| client.key_list(&self.user, &page).await).await?;
         let fingerprints = || list.items.iter().map(|key| key.fingerprint.clone()).collect();
         let now = Timestamp::now();
         output.list(&list, fingerprints, || {

@@ -1,5 +1,6 @@
 use std::io::{self, Read};
 
+use api::ClientError;
 use clap::Args;
 use serde_json::json;
 
@@ -43,6 +44,8 @@ pub(crate) struct Logout {}
 impl Login {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let choice = self.choice(global)?;
+        // Before anybody types a secret that could not be sent.
+        client(&choice, None)?.may_carry_secrets()?;
         let token = match self.with_token {
             true => piped()?,
             false => asked(&choice).await?,
@@ -101,10 +104,7 @@ impl Logout {
             contexts.put(name, Context { token: None, ..held })
         })?;
         match revoked {
-            // One that the server takes no more needs no revoking.
-            Err(error) if error.exit_code() != api::ExitCode::SignIn => {
-                Err(Failure::NotRevoked { source: error })
-            }
+            Err(error) if !opens_nothing(&error) => Err(Failure::NotRevoked { source: error }),
             Ok(()) | Err(_) => {
                 let server = &choice.server;
                 output.one(&json!({ "context": name, "server": server }), name, || {
@@ -113,6 +113,12 @@ impl Logout {
             }
         }
     }
+}
+
+/// Whether the token opens nothing any more, so that it needs no revoking. One whose user is disabled, or whose scopes are
+/// few, is refused as well and goes on being valid.
+fn opens_nothing(refusal: &ClientError) -> bool {
+    refusal.is_code("unauthenticated") || refusal.is_code("token_expired")
 }
 
 /// The token on standard input.
@@ -134,7 +140,10 @@ async fn asked(choice: &Choice) -> Result<String, Failure> {
         token if token.starts_with(TOKEN_PREFIX) => Ok(token.to_owned()),
         code => {
             let token = client(choice, None)?.login(code, &machine()).await?;
-            token.secret.ok_or(Failure::NoSecret)
+            token.secret.ok_or_else(|| Failure::SecretLost {
+                what: "the token of this machine".to_owned(),
+                next: "ask an admin for another code: pwctl user code NAME".to_owned(),
+            })
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::args::Global;
 use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
+use crate::names::short_names;
 use crate::output::Output;
 use crate::table::Column::{Elastic, Whole, Wide};
 use crate::table::{Table, age, or_dash, size, status};
@@ -45,7 +46,7 @@ impl Ls {
             ..VmQuery::default()
         };
         let list = connect(global)?.vm_list_of(query).await?;
-        let names = || list.items.iter().map(|vm| vm.name.clone()).collect();
+        let names = || short_names(&list.items);
         output.list(&list, names, || table(&list.items, Timestamp::now()))
     }
 }

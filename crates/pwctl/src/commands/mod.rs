@@ -26,6 +26,7 @@ mod open;
 mod power;
 mod quota;
 mod rebuild;
+mod removal;
 mod resize;
 mod rm;
 mod run;

@@ -5,7 +5,7 @@ use crate::bulk::{Done, Vms};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::ssh_config;
+use crate::ssh_config::{self, After};
 use crate::wait::Goal;
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ impl Start {
         .await;
         let done = asked.wait(&client, Goal::Running, self.waiting, output).await;
         // An address is told when it boots.
-        ssh_config::renew(global, &client, output).await;
+        ssh_config::renew(global, &client, After::Changed(&done.vms), output).await;
         done.tell(&self.vms, output, |vm| format!("{} is {}\n", vm.name, vm.status))
     }
 }

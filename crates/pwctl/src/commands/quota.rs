@@ -1,9 +1,9 @@
 use std::str::FromStr;
 
-use api::{ByteSize, Client, PutQuota, Quota as ApiQuota, QuotaLimits, QuotaList};
+use api::client::all_pages;
+use api::{ByteSize, Client, PutQuota, Quota as ApiQuota, QuotaLimits};
 use clap::{Args, Subcommand};
 
-use super::team::page;
 use crate::args::Global;
 use crate::connect::connect;
 use crate::failure::Failure;
@@ -112,18 +112,7 @@ fn told(quota: &ApiQuota, output: &Output) -> Result<(), Failure> {
 }
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
-    let mut list = QuotaList {
-        items: Vec::new(),
-        next: None,
-    };
-    loop {
-        let page = client.quota_list(&page(list.next.take())).await?;
-        list.items.extend(page.items);
-        list.next = page.next;
-        if list.next.is_none() {
-            break;
-        }
-    }
+    let list = all_pages(async |page| client.quota_list(&page).await).await?;
     let names = || list.items.iter().map(|quota| quota.principal.clone()).collect();
     output.list(&list, names, || {
         let rows = list.items.iter().map(|quota| {

@@ -6,8 +6,9 @@ use crate::bulk::{Done, Vms, confirm};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::ssh_config::{self, After};
 use crate::wait::Goal;
-use crate::{complete, image, ssh_config};
+use crate::{complete, image};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,16 +45,22 @@ impl Rebuild {
                 format!("{} would be made anew\n", vm.name)
             });
         }
-        if !self.yes {
-            let question = |names: &str| format!("Make {names} anew, and lose what is on their disks?");
-            confirm(&client, &names, question, "what is on disks is to be lost").await?;
-        }
         let wish = RebuildVm { image };
-        let asked = Done::ask(&names, async |vm| client.vm_rebuild(vm, &wish).await).await;
+        let rebuild = async |vm: &str| client.vm_rebuild(vm, &wish).await;
+        let asked = if self.yes {
+            Done::ask(&names, rebuild).await
+        } else {
+            let question = |names: &str| format!("Make {names} anew, and lose what is on their disks?");
+            let what = "what is on disks is to be lost";
+            confirm(&client, &names, question, what)
+                .await?
+                .then(rebuild)
+                .await
+        };
         let done = asked
             .wait_for(&client, Goal::of_power, self.waiting, output)
             .await;
-        ssh_config::renew(global, &client, output).await;
+        ssh_config::renew(global, &client, After::Changed(&done.vms), output).await;
         done.tell(&self.vms, output, |vm| {
             format!("{} is made anew from {} and {}\n", vm.name, vm.image, vm.status)
         })

@@ -1,13 +1,12 @@
-use api::ClientError;
 use clap::Args;
 use serde_json::json;
 
 use crate::args::{Global, Waiting};
-use crate::bulk::{Done, Vms, confirm};
+use crate::bulk::{Done, Vms, confirm, is_not_found};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::ssh_config;
+use crate::ssh_config::{self, After};
 use crate::wait::Goal;
 
 #[derive(Debug, Args)]
@@ -38,23 +37,22 @@ impl Rm {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let client = connect(global)?;
         let names = self.vms.meant(&client).await?;
-        let is_missing = |failure: &Failure| {
-            let is_not_found = matches!(failure, Failure::Client(error) if ClientError::is_not_found(error));
-            is_not_found && self.ignore_missing
-        };
+        let is_missing = |failure: &Failure| self.ignore_missing && is_not_found(failure);
         if self.dry_run {
             let there = Done::ask(&names, async |vm| client.vm_get(vm).await).await;
             return told(there.forgive(is_missing), "would go", output);
         }
-        if !self.vms.is_named() && !self.yes && !names.is_empty() {
+        let remove = async |vm: &str| client.vm_delete(vm).await;
+        let asked = if self.vms.is_named() || self.yes {
+            Done::ask(&names, remove).await
+        } else {
             let question = |names: &str| format!("Remove {names} with their disks?");
             let what = "VMs that are not named are to be removed";
-            confirm(&client, &names, question, what).await?;
-        }
-        let asked = Done::ask(&names, async |vm| client.vm_delete(vm).await).await;
+            confirm(&client, &names, question, what).await?.then(remove).await
+        };
         let going = asked.forgive(is_missing);
         let done = going.wait(&client, Goal::Gone, self.waiting, output).await;
-        ssh_config::renew(global, &client, output).await;
+        ssh_config::renew(global, &client, After::Removed(&done.vms), output).await;
         let word = if self.waiting.no_wait {
             "is going"
         } else {

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::io::IsTerminal;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use api::{Client, CreateService, CreateVm, Vm};
@@ -9,12 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::create::Machine;
 use super::exec::{self, Program};
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{self, Setup};
+use crate::ssh_config::{self, After};
 use crate::wait::{self, Goal};
-use crate::{complete, ssh_config};
 
 /// What a VM with --rm outlives a pwctl that vanished.
 const LEASE: Duration = Duration::from_secs(60);
@@ -76,7 +78,7 @@ impl Run {
             return ended;
         }
         let removed = client.vm_delete(&vm.id.to_string()).await;
-        ssh_config::renew(global, &client, output).await;
+        ssh_config::renew(global, &client, After::Removed(from_ref(&vm)), output).await;
         match removed {
             Err(error) if !error.is_not_found() => Err(ended.err().unwrap_or_else(|| error.into())),
             Ok(_) | Err(_) => ended,
@@ -100,7 +102,7 @@ impl Run {
             _ = hangs_up.recv() => return Err(Failure::Left),
         }
         if !self.rm {
-            ssh_config::renew(global, client, output).await;
+            ssh_config::renew(global, client, After::Changed(from_ref(vm)), output).await;
         }
         let setup = self.program.setup();
         let wish = self.program.wish(setup.tty)?;

@@ -1,16 +1,19 @@
-use api::{Client, PutShare, Share as ApiShare, ShareList, Transfer as ApiTransfer};
+use std::slice::from_ref;
+
+use api::client::all_pages;
+use api::{Client, PutShare, Share as ApiShare, Transfer as ApiTransfer};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::team::page;
 use crate::args::Global;
+use crate::complete;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::ssh_config::{self, After};
 use crate::table::Column::{Whole, Wide};
 use crate::table::{Table, age};
-use crate::{complete, ssh_config};
 
 #[derive(Debug, Args)]
 #[command(
@@ -116,24 +119,13 @@ impl Transfer {
         let vm = client
             .vm_transfer(&self.vm, &ApiTransfer { to: self.who })
             .await?;
-        ssh_config::renew(global, &client, output).await;
+        ssh_config::renew(global, &client, After::Changed(from_ref(&vm)), output).await;
         output.one(&vm, &vm.name, || format!("{} is {}'s now\n", vm.name, vm.owner))
     }
 }
 
 async fn list(client: &Client, vm: &str, output: &Output) -> Result<(), Failure> {
-    let mut list = ShareList {
-        items: Vec::new(),
-        next: None,
-    };
-    loop {
-        let page = client.vm_share_list(vm, &page(list.next.take())).await?;
-        list.items.extend(page.items);
-        list.next = page.next;
-        if list.next.is_none() {
-            break;
-        }
-    }
+    let list = all_pages(async |page| client.vm_share_list(vm, &page).await).await?;
     let names = || list.items.iter().map(|share| share.principal.clone()).collect();
     output.list(&list, names, || table(&list.items))
 }

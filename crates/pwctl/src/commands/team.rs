@@ -1,11 +1,10 @@
-use api::{
-    Client, CreateTeam, HeirQuery, MAX_LIMIT, Member, MemberList, PageQuery, PutMember, Team as ApiTeam,
-    TeamList,
-};
+use api::client::all_pages;
+use api::{Client, CreateTeam, HeirQuery, Member, PutMember, Team as ApiTeam};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::removal::Removal;
 use crate::args::Global;
 use crate::connect::connect;
 use crate::failure::Failure;
@@ -42,16 +41,16 @@ pub(crate) struct Named {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A team that owns VMs goes only with somebody who gets them.
+A team that owns VMs goes only with somebody who gets them. A person is asked first; elsewhere --yes is needed.
 
-Example:
-  pwctl team rm ops --transfer-to ann")]
+Examples:
+  pwctl team rm ops --transfer-to ann --dry-run
+  pwctl team rm ops --transfer-to ann --yes")]
 pub(crate) struct Rm {
     /// Name or id
     team: String,
-    /// Who gets the team's VMs: a user or team
-    #[arg(long, value_name = "WHO")]
-    transfer_to: Option<String>,
+    #[command(flatten)]
+    removal: Removal,
 }
 
 #[derive(Debug, Args)]
@@ -95,10 +94,14 @@ impl Team {
                 })
             }
             Self::Rm(rm) => {
+                let team = client.team_get(&rm.team).await?;
+                if !rm.removal.is_meant(&client, &team.name, output).await? {
+                    return Ok(());
+                }
                 let heir = HeirQuery {
-                    transfer_to: rm.transfer_to,
+                    transfer_to: rm.removal.transfer_to,
                 };
-                client.team_delete(&rm.team, &heir).await?;
+                client.team_delete(&team.id.to_string(), &heir).await?;
                 gone(&rm.team, "is gone", output)
             }
             Self::Add(add) => {
@@ -126,45 +129,15 @@ fn gone(name: &str, what: &str, output: &Output) -> Result<(), Failure> {
 }
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
-    let mut list = TeamList {
-        items: Vec::new(),
-        next: None,
-    };
-    loop {
-        let page = client.team_list(&page(list.next.take())).await?;
-        list.items.extend(page.items);
-        list.next = page.next;
-        if list.next.is_none() {
-            break;
-        }
-    }
+    let list = all_pages(async |page| client.team_list(&page).await).await?;
     let names = || list.items.iter().map(|team| team.name.clone()).collect();
     output.list(&list, names, || team_table(&list.items))
 }
 
 async fn members(client: &Client, team: &str, output: &Output) -> Result<(), Failure> {
-    let mut list = MemberList {
-        items: Vec::new(),
-        next: None,
-    };
-    loop {
-        let page = client.member_list(team, &page(list.next.take())).await?;
-        list.items.extend(page.items);
-        list.next = page.next;
-        if list.next.is_none() {
-            break;
-        }
-    }
+    let list = all_pages(async |page| client.member_list(team, &page).await).await?;
     let names = || list.items.iter().map(|member| member.user.clone()).collect();
     output.list(&list, names, || member_table(&list.items))
-}
-
-/// As much as goes at once, behind the page before.
-pub(super) const fn page(cursor: Option<String>) -> PageQuery {
-    PageQuery {
-        limit: Some(MAX_LIMIT),
-        cursor,
-    }
 }
 
 fn team_table(teams: &[ApiTeam]) -> Table {

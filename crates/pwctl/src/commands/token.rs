@@ -1,4 +1,5 @@
-use api::{CreateToken, MAX_LIMIT, PageQuery};
+use api::CreateToken;
+use api::client::all_pages;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
@@ -52,7 +53,7 @@ pub(crate) struct Create {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pwctl token rm token_0123456789abcdefghjkmnpqrs")]
+#[command(after_help = "Example:\n  pwctl token rm tok_0123456789abcdefghijklmnop")]
 pub(crate) struct Rm {
     /// As pwctl token ls prints them
     #[arg(required = true, value_name = "ID")]
@@ -73,12 +74,8 @@ impl Token {
 
 impl Account {
     async fn list(self, global: &Global, output: &Output) -> Result<(), Failure> {
-        // An account has fewer tokens than a page holds.
-        let page = PageQuery {
-            limit: Some(MAX_LIMIT),
-            cursor: None,
-        };
-        let list = connect(global)?.token_list(&self.user, &page).await?;
+        let client = connect(global)?;
+        let list = all_pages(async |page| client.token_list(&self.user, &page).await).await?;
         let ids = || list.items.iter().map(|token| token.id.to_string()).collect();
         let now = Timestamp::now();
         output.list(&list, ids, || {
@@ -114,7 +111,10 @@ impl Create {
             expires_in_seconds: self.lifetime,
         };
         let token = connect(global)?.token_create(&self.account.user, &wish).await?;
-        let text = token.secret.clone().unwrap_or_default();
+        let text = token.secret.as_ref().ok_or_else(|| Failure::SecretLost {
+            what: format!("the text of {}", token.id),
+            next: format!("revoke it, and make another: pwctl token rm {}", token.id),
+        })?;
         output.remark(&format!(
             "this is the only time that {} is shown; it ends {}",
             token.id,

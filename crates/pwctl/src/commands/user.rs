@@ -1,8 +1,10 @@
-use api::{ChangeUser, Client, CreateUser, MAX_LIMIT, PageQuery, User as ApiUser, UserList};
+use api::client::all_pages;
+use api::{ChangeUser, Client, CreateUser, User as ApiUser};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::removal::Removal;
 use crate::args::Global;
 use crate::connect::connect;
 use crate::failure::Failure;
@@ -50,16 +52,17 @@ pub(crate) struct Create {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What the user has open ends. A user who still owns VMs goes only with somebody who gets them.
+What the user has open ends. A user who still owns VMs goes only with somebody who gets them. A person is asked first;
+elsewhere --yes is needed.
 
-Example:
-  pwctl user rm ann --transfer-to bob")]
+Examples:
+  pwctl user rm ann --transfer-to bob --dry-run
+  pwctl user rm ann --transfer-to bob --yes")]
 pub(crate) struct Rm {
     /// Name or id
     user: String,
-    /// Who gets the user's VMs: a user or team
-    #[arg(long, value_name = "WHO")]
-    transfer_to: Option<String>,
+    #[command(flatten)]
+    removal: Removal,
 }
 
 #[derive(Debug, Args)]
@@ -87,7 +90,12 @@ impl User {
                 code(&client, &user, output)
             }
             Self::Rm(rm) => {
-                client.user_delete(&rm.user, rm.transfer_to.as_deref()).await?;
+                let user = client.user_get(&rm.user).await?;
+                if !rm.removal.is_meant(&client, &user.name, output).await? {
+                    return Ok(());
+                }
+                let heir = rm.removal.transfer_to.as_deref();
+                client.user_delete(&user.id.to_string(), heir).await?;
                 let items = json!({ "items": [rm.user], "next": null });
                 output.many(&items, vec![rm.user.clone()], || format!("{} is gone\n", rm.user))
             }
@@ -104,22 +112,7 @@ impl User {
 }
 
 async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
-    let mut list = UserList {
-        items: Vec::new(),
-        next: None,
-    };
-    loop {
-        let page = PageQuery {
-            limit: Some(MAX_LIMIT),
-            cursor: list.next.take(),
-        };
-        let page = client.user_list(&page).await?;
-        list.items.extend(page.items);
-        list.next = page.next;
-        if list.next.is_none() {
-            break;
-        }
-    }
+    let list = all_pages(async |page| client.user_list(&page).await).await?;
     let names = || list.items.iter().map(|user| user.name.clone()).collect();
     let now = Timestamp::now();
     output.list(&list, names, || {
@@ -158,7 +151,10 @@ fn told(user: &ApiUser, output: &Output) -> Result<(), Failure> {
 
 /// Prints the code alone, so that it can be piped to where it goes.
 fn code(client: &Client, user: &ApiUser, output: &Output) -> Result<(), Failure> {
-    let code = user.secret.clone().unwrap_or_default();
+    let code = user.secret.as_ref().ok_or_else(|| Failure::SecretLost {
+        what: format!("the code of {}", user.name),
+        next: format!("make another: pwctl user code {}", user.name),
+    })?;
     output.remark(&format!(
         "{} signs in with this code, once and within a day: pwctl login {}",
         user.name,

@@ -22,8 +22,10 @@ pub(crate) enum Failure {
     Context(#[from] ContextError),
     #[error("nobody is signed in to {server}")]
     SignedOut { server: String },
-    #[error("the token is forgotten here, but the server has not revoked it")]
+    #[error("the token is forgotten here, but the server has not revoked it: it goes on being valid")]
     NotRevoked { source: ClientError },
+    #[error("{what} was lost with the answer that showed it, and is not shown again")]
+    SecretLost { what: String, next: String },
     #[error("there is no terminal to ask on")]
     NoTerminal { source: io::Error },
     #[error("nothing was given")]
@@ -36,6 +38,8 @@ pub(crate) enum Failure {
     Left,
     #[error("nothing was done")]
     Declined,
+    #[error("{name} still owns {count} VMs")]
+    StillOwns { name: String, count: usize },
     #[error("{what}, and there is nobody to ask")]
     Unconfirmed { what: &'static str },
     #[error("{} of them failed", failures.len())]
@@ -181,6 +185,7 @@ impl Failure {
                 ExitCode::NotFound
             }
             Self::WrongTurn { .. }
+            | Self::StillOwns { .. }
             | Self::NotRunning { .. }
             | Self::NoWayIn { .. }
             | Self::FolderOntoFile { .. }
@@ -201,6 +206,7 @@ impl Failure {
             | Self::File { .. }
             | Self::Random { .. }
             | Self::Unwell { .. }
+            | Self::SecretLost { .. }
             | Self::VmVanished { .. }
             | Self::Interrupted { .. }
             | Self::SshMissing { .. }
@@ -223,9 +229,11 @@ impl Failure {
             Self::TokenFile { .. } | Self::SignedOut { .. } | Self::NoSecret => "no_token",
             Self::Context(_) => "no_context",
             Self::NotRevoked { .. } => "not_revoked",
+            Self::SecretLost { .. } => "secret_lost",
             Self::NoTerminal { .. } | Self::Unconfirmed { .. } => "no_terminal",
             Self::Left | Self::Interrupted { .. } => "interrupted",
             Self::Declined => "declined",
+            Self::StillOwns { .. } => "owns_vms",
             Self::Several { failures } => failures.first().map_or("client_error", Self::code),
             Self::NoAnswer { .. } => "unreachable",
             Self::Unwell { .. } => "unwell",

@@ -21,10 +21,16 @@ impl Failure {
             ),
             Self::Context(error) => error.hint(),
             Self::SignedOut { server } => format!("sign in with: pwctl login {server}"),
-            Self::NotRevoked { .. } => "an admin can revoke it; it ends by itself after 90 days".into(),
+            Self::NotRevoked { .. } => {
+                "sign in again and revoke it: pwctl token ls, then pwctl token rm ID; it ends by itself at its time".into()
+            }
+            Self::SecretLost { next, .. } => next.clone(),
             Self::NoTerminal { .. } => "pipe a token in: pwctl login URL --with-token < FILE".into(),
             Self::NoSecret => "an admin makes a code with: pwctl user create NAME".into(),
             Self::NoPassword => "type it, or pipe it in: pwctl create … --registry-user NAME < FILE".into(),
+            Self::StillOwns { name, .. } => {
+                format!("say who gets them with --transfer-to WHO; pwctl ls --owner {name} shows them")
+            }
             Self::Unconfirmed { .. } => "say that it is meant with --yes; --dry-run shows what would go".into(),
             Self::NoAnswer { .. } => {
                 "pwctl connects from this machine, so it must have a way to the VM's address; pwctl exec needs none"
@@ -147,7 +153,7 @@ fn client_hint(error: &ClientError) -> Option<String> {
         ClientError::TokenForm => "sign in again with: pwctl login",
         ClientError::Segment { .. } => "pwctl ls shows the names",
         ClientError::Answer { .. } => "pwctl version shows both versions",
-        ClientError::Setup { .. } => return None,
+        ClientError::Setup { .. } | ClientError::Tls { .. } | ClientError::Certificate { .. } => return None,
     };
     Some(hint.to_owned())
 }

@@ -35,7 +35,7 @@ use crate::keys;
 use crate::output::Output;
 use include::{is_own_host, with_include, without_include};
 use names::{Named, is_any_ambiguous, named};
-use render::{Setup, config, known_hosts};
+use render::{Setup, config, entry_of, is_current, known_hosts};
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -150,9 +150,28 @@ pub(crate) fn apply(changes: &[Change]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Renews ours after VMs came or went, where it is set up for this server. A failure is told and is none.
-pub(crate) async fn renew(global: &Global, client: &Client, output: &Output) {
-    if let Err(failure) = try_renew(client, None).await {
+/// What has become of VMs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum After<'a> {
+    /// They are there, and as they are.
+    Changed(&'a [Vm]),
+    /// They are gone.
+    Removed(&'a [Vm]),
+}
+
+impl After<'_> {
+    /// Whether our files are not yet so.
+    fn is_news(self, config: &str, known: &str) -> bool {
+        match self {
+            After::Changed(vms) => vms.iter().any(|vm| !is_current(config, known, vm)),
+            After::Removed(vms) => vms.iter().any(|vm| entry_of(config, vm).is_some()),
+        }
+    }
+}
+
+/// Renews ours, where it is set up for this server and what it says is not so any more. A failure is told and is none.
+pub(crate) async fn renew(global: &Global, client: &Client, after: After<'_>, output: &Output) {
+    if let Err(failure) = renew_after(client, after).await {
         let again = match global.context {
             Some(_) => "pwctl config-ssh --context NAME",
             None => "pwctl config-ssh",
@@ -161,23 +180,20 @@ pub(crate) async fn renew(global: &Global, client: &Client, output: &Output) {
     }
 }
 
-/// The same, where what stands there is not what this VM has.
+/// The same for a VM that is to be connected to, where a failure is one.
 pub(crate) async fn renew_for(client: &Client, vm: &Vm) -> Result<(), Failure> {
-    try_renew(client, Some(vm)).await
+    renew_after(client, After::Changed(std::slice::from_ref(vm))).await
 }
 
-async fn try_renew(client: &Client, vm: Option<&Vm>) -> Result<(), Failure> {
+async fn renew_after(client: &Client, after: After<'_>) -> Result<(), Failure> {
     let place = Place::find()?;
     let Some(setup) = held(&place, client)? else {
         return Ok(());
     };
-    if let Some(vm) = vm {
-        let held = text(&place.known_hosts())?.unwrap_or_default();
-        let mut lines = known_hosts([vm]);
-        lines.retain(|line| !held.lines().any(|there| there == line));
-        if lines.is_empty() {
-            return Ok(());
-        }
+    let read = |path: &Path| text(path).map(Option::unwrap_or_default);
+    // Listing all VMs costs in proportion to them.
+    if !after.is_news(&read(&place.config())?, &read(&place.known_hosts())?) {
+        return Ok(());
     }
     // Listed under the lock: of two that renew, the later one has the later list.
     let _lock = lock(&place)?;

@@ -1,8 +1,10 @@
 //! By which names ssh knows VMs. Pure.
-//!
-//! `NAME.OWNER` always means the same VM. `NAME` means one's own, else the only one of that name, as the server takes it.
 
-use api::Vm;
+use std::collections::BTreeSet;
+
+use api::{Vm, VmName};
+
+use crate::names::{ambiguous, full_name};
 
 /// A VM, and the names that ssh knows it by.
 #[derive(Debug, Clone)]
@@ -11,54 +13,40 @@ pub(super) struct Named {
     pub(super) names: Vec<String>,
 }
 
-/// The name that means this VM to everybody.
-pub(super) fn full_name(vm: &Vm) -> String {
-    match vm.owner.as_str() {
-        // A server of before tells no owners.
-        "" => vm.name.clone(),
-        owner => format!("{}.{owner}", vm.name),
-    }
-}
-
 /// Whether a name is several owners', so that it takes who one is to tell whose VM it means.
 pub(super) fn is_any_ambiguous(vms: &[Vm]) -> bool {
-    vms.iter().any(|vm| is_anothers_too(vms, vm))
+    !ambiguous(vms).is_empty()
 }
 
-/// Each VM with its names, less those that are taken. One that is left without any is left out.
+/// Each VM with its names, less those that are taken. One that is left without any is left out, and so is one whose name
+/// could be more to ssh than a name: what a server says is not trusted that far.
 pub(super) fn named(vms: &[Vm], me: Option<&str>, is_taken: impl Fn(&str) -> bool) -> Vec<Named> {
-    let names = |vm: &Vm| {
-        let is_meant = me == Some(vm.owner.as_str()) || !is_anothers_too(vms, vm);
-        let mut names: Vec<_> = is_meant.then(|| vm.name.clone()).into_iter().collect();
-        names.push(full_name(vm));
-        names.dedup();
-        names.retain(|name| !is_taken(name));
-        names
-    };
-    let named = vms.iter().map(|vm| Named {
+    let several = ambiguous(vms);
+    let names = |vm: &Vm| names(vm, me, &several).filter(|name| !is_taken(name)).collect();
+    let named = vms.iter().filter(|vm| is_plain(vm)).map(|vm| Named {
         vm: vm.clone(),
         names: names(vm),
     });
     named.filter(|named| !named.names.is_empty()).collect()
 }
 
-fn is_anothers_too(vms: &[Vm], vm: &Vm) -> bool {
-    vms.iter()
-        .any(|other| other.name == vm.name && other.owner != vm.owner)
+fn names(vm: &Vm, me: Option<&str>, several: &BTreeSet<&str>) -> impl Iterator<Item = String> {
+    let is_meant = me == Some(vm.owner.as_str()) || !several.contains(vm.name.as_str());
+    let short = is_meant.then(|| vm.name.clone());
+    let full = Some(full_name(vm)).filter(|full| short.as_ref() != Some(full));
+    short.into_iter().chain(full)
+}
+
+/// Whether name and owner are DNS labels, as all names are.
+fn is_plain(vm: &Vm) -> bool {
+    let is_label = |text: &str| text.parse::<VmName>().is_ok();
+    is_label(&vm.name) && (vm.owner.is_empty() || is_label(&vm.owner))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn vm(name: &str, owner: &str) -> Vm {
-        let vm = serde_json::json!({
-            "id": "vm_00000000000000000000000000", "name": name, "owner": owner, "status": "RUNNING", "image": "i",
-            "cpus": 1, "memory_bytes": 1, "disk_bytes": 1, "power": "on", "generation": 1,
-            "created_at": "2026-11-22T09:00:00Z"
-        });
-        serde_json::from_value(vm).unwrap()
-    }
+    use crate::names::vm;
 
     fn names(vms: &[Vm], me: Option<&str>) -> Vec<Vec<String>> {
         let named = named(vms, me, |name| name == "mine");
@@ -84,6 +72,20 @@ mod tests {
         assert_eq!(names(&[vm("mine", "ann")], None), [["mine.ann"]]);
         assert_eq!(names(&[vm("db", "")], None), [["db"]]);
         assert!(names(&[vm("mine", "")], None).is_empty());
-        assert!(!is_any_ambiguous(&[vm("web", "ann"), vm("web", "ann")]));
+    }
+
+    #[test]
+    fn what_ssh_could_take_for_more_than_a_name_is_left_out() {
+        for (name, owner) in [
+            ("x\n    ProxyCommand sh", "ann"),
+            ("*", "ann"),
+            ("web *", "ann"),
+            ("!web", "ann"),
+            ("web", "ann\nHost *"),
+            ("web", "*"),
+            ("", "ann"),
+        ] {
+            assert!(names(&[vm(name, owner)], None).is_empty(), "{name:?} {owner:?}");
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use api::Vm;
 
-use super::names::{Named, full_name};
+use super::names::Named;
+use crate::names::full_name;
 use crate::ssh::{plain_key, plain_login, quoted};
 
 /// Beside the person's own file, which names it.
@@ -85,6 +86,27 @@ pub(super) fn known_hosts<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Vec<Stri
     vms.into_iter().flat_map(keys_of).collect()
 }
 
+/// Whether this VM stands in our two files as it is.
+pub(super) fn is_current(config: &str, known: &str, vm: &Vm) -> bool {
+    let login = plain_login(vm).map(|login| format!("    User {login}"));
+    let has_login = |entry: &str| {
+        login
+            .as_ref()
+            .is_none_or(|login| entry.lines().any(|line| line == login))
+    };
+    let is_told = known_hosts([vm])
+        .iter()
+        .all(|key| known.lines().any(|line| line == key));
+    is_told && entry_of(config, vm).is_some_and(has_login)
+}
+
+/// The entry of this VM, where there is one.
+pub(super) fn entry_of<'a>(config: &'a str, vm: &Vm) -> Option<&'a str> {
+    let alias = format!("    HostKeyAlias {}", full_name(vm));
+    let mut entries = config.split("\nHost ").skip(1);
+    entries.find(|entry| entry.lines().any(|line| line == alias))
+}
+
 fn keys_of(vm: &Vm) -> Vec<String> {
     // A server of before tells the first key only.
     let first = vm.host_key.iter().filter(|_| vm.host_keys.is_empty());
@@ -124,9 +146,18 @@ mod tests {
              --url http://h/%%7e ssh-proxy web.ann\n    UserKnownHostsFile \"/h/known\"\n    \
              GlobalKnownHostsFile /dev/null\n    StrictHostKeyChecking yes\n    CheckHostIP no\n    UpdateHostKeys no\n"
         );
-        assert_eq!(
-            known_hosts([&vm]),
-            ["web.ann ssh-ed25519 AAAA", "web.ann ssh-rsa BBBB"]
-        );
+        let known = known_hosts([&vm]);
+        assert_eq!(known, ["web.ann ssh-ed25519 AAAA", "web.ann ssh-rsa BBBB"]);
+
+        let known = known.join("\n");
+        assert!(is_current(&text, &known, &vm));
+        let (mut renamed, mut of_others, mut new_key) = (vm.clone(), vm.clone(), vm.clone());
+        renamed.login = Some("root".to_owned());
+        of_others.owner = "bob".to_owned();
+        new_key.host_keys = vec!["ssh-ed25519 CCCC".to_owned()];
+        for other in [&renamed, &of_others, &new_key] {
+            assert!(!is_current(&text, &known, other), "{other:?}");
+        }
+        assert!(entry_of(&text, &renamed).is_some() && entry_of(&text, &of_others).is_none());
     }
 }

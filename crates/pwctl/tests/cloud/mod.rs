@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bus::Bus;
@@ -38,8 +38,13 @@ pub(crate) struct Cloud {
     finds: mpsc::UnboundedSender<VmReport>,
     /// What VMs that start from now on tell of their SSH server.
     way_in: Arc<Mutex<WayIn>>,
+    keys: Keys,
+    slow_removal: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
+
+/// By its name, which keys a VM is to accept.
+type Keys = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 /// The machine's clock, put forward by as many seconds as a test says.
 #[derive(Default)]
@@ -94,7 +99,12 @@ impl Cloud {
             login: "fred".to_owned(),
             host_key: HOST_KEY.to_owned(),
         }));
-        let host = Host::new(bus, control.installation(), way_in.clone());
+        let keys = Keys::default();
+        let slow_removal = Arc::new(AtomicBool::new(false));
+        let host = Host {
+            slow_removal: slow_removal.clone(),
+            ..Host::new(bus, control.installation(), way_in.clone(), keys.clone())
+        };
         let tasks = vec![
             tokio::spawn(async move { running.run(std::future::pending()).await }),
             tokio::spawn(host.run(found)),
@@ -107,6 +117,8 @@ impl Cloud {
             clock,
             finds,
             way_in,
+            keys,
+            slow_removal,
             tasks,
         };
         while !cloud.pwctl(&["host", "ls"]).await.out.contains("box1") {}
@@ -146,6 +158,16 @@ impl Cloud {
 
     pub(crate) fn way_in_is(&self, way_in: WayIn) {
         *self.way_in.lock().unwrap() = way_in;
+    }
+
+    /// Whether the host leaves what it is to remove as it is.
+    pub(crate) fn host_is_slow_to_remove(&self, is_slow: bool) {
+        self.slow_removal.store(is_slow, Ordering::Relaxed);
+    }
+
+    /// The keys that the host was told a VM of this name is to accept.
+    pub(crate) fn keys_of(&self, name: &str) -> Vec<String> {
+        self.keys.lock().unwrap()[name].clone()
     }
 
     /// Makes the host hold a VM that nobody here asked for.
@@ -210,10 +232,12 @@ struct Host {
     plan: u64,
     vms: BTreeMap<VmId, VmReport>,
     way_in: Arc<Mutex<WayIn>>,
+    keys: Keys,
+    slow_removal: Arc<AtomicBool>,
 }
 
 impl Host {
-    fn new(bus: Bus, installation: InstallationId, way_in: Arc<Mutex<WayIn>>) -> Self {
+    fn new(bus: Bus, installation: InstallationId, way_in: Arc<Mutex<WayIn>>, keys: Keys) -> Self {
         Self {
             bus,
             installation,
@@ -222,6 +246,8 @@ impl Host {
             plan: 0,
             vms: BTreeMap::new(),
             way_in,
+            keys,
+            slow_removal: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -240,8 +266,18 @@ impl Host {
         self.plan = plan.number;
         self.vms.retain(|_, vm| vm.found);
         let way_in = self.way_in.lock().unwrap().clone();
+        for body in plan.vms.iter().filter_map(|vm| vm.body.as_ref()) {
+            let keys = body.authorized_keys.iter().map(ToString::to_string);
+            let mut told = self.keys.lock().unwrap();
+            told.insert(body.name.to_string(), keys.collect());
+        }
+        let is_slow = self.slow_removal.load(Ordering::Relaxed);
+        let left = |vm: &VmPlan| VmPlan {
+            remove: vm.remove && !is_slow,
+            ..vm.clone()
+        };
         self.vms
-            .extend(plan.vms.iter().map(|vm| (vm.id, done(vm, &way_in))));
+            .extend(plan.vms.iter().map(|vm| (vm.id, done(&left(vm), &way_in))));
     }
 
     async fn report(&mut self) {

@@ -1,5 +1,7 @@
 //! Servers that a person knows: config, login, logout, and which token goes where.
 
+mod accounts;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -12,7 +14,8 @@ use tokio::net::TcpListener;
 use crate::cloud::{Cloud, Ended};
 use crate::streams::terminal::Terminal;
 
-/// A server that takes the code `C0DE` and the token `pwt_new`, and writes down who asked for what.
+/// A server that takes the code `C0DE` and every token but `pwt_wrong`, and writes down who asked for what. It never shows a
+/// secret but to who signs in, as one does that answers again.
 struct Fake {
     url: String,
     heard: Arc<Mutex<Vec<String>>>,
@@ -72,13 +75,27 @@ fn answer(request: &str) -> String {
         "token":{"id":"tok_00000000000000000000000000","scopes":[],"expires_at":null}}"#;
     const REFUSED: &str = r#"{"type":"/v1/problems/unauthenticated","title":"t","status":401,"detail":"no",
         "code":"unauthenticated","request_id":"r"}"#;
-    let is_signed_in = request.contains("Bearer pwt_new");
+    const SMALL: &str = r#"{"type":"/v1/problems/insufficient_scope","title":"t","status":403,"detail":"too small",
+        "code":"insufficient_scope","request_id":"r"}"#;
+    const ENDED: &str = r#"{"type":"/v1/problems/token_expired","title":"t","status":401,"detail":"ended",
+        "code":"token_expired","request_id":"r"}"#;
+    const LOST: &str = r#"{"id":"tok_00000000000000000000000000","name":"n","scopes":[],"created_at":"2026-11-22T09:00:00Z",
+        "expires_at":null,"last_used_at":null,"secret":null}"#;
+    const ANN: &str = r#"{"id":"user_00000000000000000000000000","name":"ann","role":"member","disabled":false,
+        "created_at":"2026-11-22T09:00:00Z","secret":null}"#;
+    let is_signed_in = request.contains("Bearer pwt_") && !request.contains("Bearer pwt_wrong");
     let is = |beginning: &str| request.starts_with(beginning);
     let (status, body) = match () {
         () if is("POST /v1/login ") && request.contains("\"code\":\"C0DE\"") => ("201 Created", TOKEN),
         () if is("GET /v1/me ") && is_signed_in => ("200 OK", ME),
         () if is("GET /v1/vms?") && is_signed_in => ("200 OK", r#"{"items":[],"next":null}"#),
+        () if is("DELETE /v1/me/token ") && request.contains("Bearer pwt_small") => ("403 Forbidden", SMALL),
+        () if is("DELETE /v1/me/token ") && request.contains("Bearer pwt_ended") => {
+            ("401 Unauthorized", ENDED)
+        }
         () if is("DELETE /v1/me/token ") && is_signed_in => ("204 No Content", ""),
+        () if is("POST /v1/users ") || is("POST /v1/users/ann/code ") => ("201 Created", ANN),
+        () if is("POST /v1/users/me/tokens ") => ("201 Created", LOST),
         () => ("401 Unauthorized", REFUSED),
     };
     format!(
@@ -211,6 +228,12 @@ async fn without_a_terminal_nothing_is_asked_and_in_the_clear_nothing_is_sent() 
         "{ended:?}"
     );
 
+    // Nobody is asked for what could not be sent.
+    let mut terminal = Terminal::start_owned(&cloud, &["login", "http://pitwall.invalid"]);
+    terminal.until("--insecure-http");
+    assert_eq!(terminal.ended().await, Some(2));
+    assert!(!terminal.seen.contains("Code or token"), "{:?}", terminal.seen);
+
     let words = ["login", "http://pitwall.invalid", "--with-token"];
     let refused = with_input(&cloud, &words, "pwt_new").await;
     assert!(
@@ -219,4 +242,48 @@ async fn without_a_terminal_nothing_is_asked_and_in_the_clear_nothing_is_sent() 
     );
     let meant = with_input(&cloud, &[&words[..], &["--insecure-http"]].concat(), "pwt_new").await;
     assert_eq!(meant.code, Some(8), "it was tried: {meant:?}");
+}
+
+/// Signs in with a token and out again.
+async fn out_of(cloud: &Cloud, fake: &Fake, token: &str) -> Ended {
+    let signed_in = with_input(cloud, &["login", &fake.url, "--with-token"], token).await;
+    assert_eq!(signed_in.code, Some(0), "{signed_in:?}");
+    with_input(cloud, &["logout"], "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_out_is_who_has_no_valid_token_left() {
+    let cloud = Cloud::open().await;
+    let fake = Fake::open().await;
+    assert_eq!(out_of(&cloud, &fake, "pwt_ended").await.code, Some(0));
+    let left = out_of(&cloud, &fake, "pwt_small").await;
+    assert!(
+        left.code == Some(4) && left.out.is_empty() && left.err.contains("goes on being valid"),
+        "{left:?}"
+    );
+    assert!(left.err.contains("because: too small"), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_lost_is_no_empty_line() {
+    let cloud = Cloud::open().await;
+    let fake = Fake::open().await;
+    with_input(&cloud, &["login", &fake.url, "--with-token"], "pwt_new").await;
+    for (words, next) in [
+        (
+            &["user", "create", "ann"][..],
+            "make another: pwctl user code ann",
+        ),
+        (&["user", "code", "ann"], "make another: pwctl user code ann"),
+        (
+            &["token", "create", "n"],
+            "pwctl token rm tok_00000000000000000000000000",
+        ),
+    ] {
+        let lost = with_input(&cloud, words, "").await;
+        assert!(
+            lost.code == Some(1) && lost.out.is_empty() && lost.err.contains(next),
+            "{words:?}: {lost:?}"
+        );
+    }
 }

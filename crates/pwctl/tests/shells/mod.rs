@@ -119,6 +119,37 @@ async fn each_shell_completes_commands_and_the_names_of_vms_and_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_that_begin_so_come_in_time() {
+    let cloud = with_web().await;
+    assert_eq!(cloud.pwctl(&["team", "create", "ops"]).await.code, Some(0));
+    for (name, owner) in [("worker", "admin"), ("web", "ops")] {
+        let words = ["create", name, "--image", "debian", "--owner", owner];
+        assert_eq!(cloud.pwctl(&words).await.code, Some(0));
+    }
+    for (typed, offered) in [
+        ("w", "web.admin\nweb.ops\nworker\n"),
+        ("wo", "worker\n"),
+        ("web.o", "web.ops\n"),
+        ("x", ""),
+    ] {
+        // Other tests run beside this one: the fastest of some is what it takes.
+        let mut fastest = (Duration::MAX, String::new());
+        for _ in 0..5 {
+            let mut command = cloud.command(&["--", "pwctl", "get", typed]);
+            command.env("COMPLETE", "fish").stdin(Stdio::null());
+            let begun = Instant::now();
+            let ended: Ended = command.output().await.unwrap().into();
+            fastest = fastest.min((begun.elapsed(), ended.out));
+        }
+        let (took, names) = fastest;
+        let mut names: Vec<_> = names.lines().map(|name| format!("{name}\n")).collect();
+        names.sort_unstable();
+        assert_eq!(names.concat(), offered, "{typed}");
+        assert!(took < Duration::from_millis(300), "{typed}: {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_or_silent_keeps_nobody_waiting() {
     let cloud = Cloud::open().await;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -153,6 +184,18 @@ async fn the_manual_is_there_and_all_of_it_goes_again() {
     let mut terminal = installed.on_terminal(&cloud, &["man", "-P", "cat", "pwctl"]);
     terminal.until("pwctl-config-ssh(1)");
     assert_eq!(terminal.ended().await, Some(0));
+    // The guests' part of an install that built it, and a file of somebody else's.
+    let bundle = installed.root.join("lib/pitwall");
+    std::fs::create_dir_all(&bundle).unwrap();
+    for name in [
+        "vmlinux",
+        "initramfs.cpio",
+        "modules.erofs",
+        "bundle.json",
+        "notes",
+    ] {
+        std::fs::write(bundle.join(name), "x").unwrap();
+    }
     installed.of(&cloud, "uninstall").await;
     let files = |root: &Path| {
         let found = std::process::Command::new("/usr/bin/find")
@@ -161,5 +204,9 @@ async fn the_manual_is_there_and_all_of_it_goes_again() {
             .output();
         String::from_utf8(found.unwrap().stdout).unwrap()
     };
-    assert_eq!(files(&installed.root), "");
+    let notes = bundle.join("notes");
+    assert_eq!(files(&installed.root), format!("{}\n", notes.display()));
+    std::fs::remove_file(notes).unwrap();
+    installed.of(&cloud, "uninstall").await;
+    assert!(!bundle.exists());
 }

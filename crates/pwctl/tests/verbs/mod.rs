@@ -1,5 +1,6 @@
 //! Verbs that take several VMs, that wait, that watch; and `run`.
 
+mod bulk;
 mod changes;
 
 use std::process::Stdio;

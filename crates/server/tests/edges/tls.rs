@@ -123,6 +123,43 @@ async fn a_certificate_is_renewed_while_it_is_served_and_a_broken_one_is_not_tak
     drop(open);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_the_certificate_asks_by_any_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    let (shown, another) = (certificate(), certificate());
+    put(&files, &shown);
+    let tls = Tls::open(files).unwrap();
+    let served = Served::behind(|listener| Door {
+        tls: Some(tls),
+        ..Door::from(listener)
+    })
+    .await;
+    let ask = async |pem: &str| {
+        let config = api::ClientConfig {
+            // No name in the certificate fits it.
+            url: format!("https://{}", served.address),
+            token: Some("secret".to_owned()),
+            user_agent: "test".to_owned(),
+        };
+        let client = api::Client::new_trusting_only(config, pem.as_bytes()).unwrap();
+        client.version().await
+    };
+    ask(&shown.cert.pem()).await.unwrap();
+    let refused = ask(&another.cert.pem()).await;
+    assert!(
+        matches!(refused, Err(api::ClientError::Unreachable { .. })),
+        "{refused:?}"
+    );
+    let none = api::ClientConfig {
+        url: "https://127.0.0.1".to_owned(),
+        token: None,
+        user_agent: "test".to_owned(),
+    };
+    let none = api::Client::new_trusting_only(none, b"junk").unwrap_err();
+    assert!(matches!(none, api::ClientError::Certificate { .. }), "{none:?}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_served_is_told_before_a_port_opens() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,9 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `cat` | prints its input, then ends with 0 |
+//! | `cat PATH` | prints a file of the tree, then ends with 0 |
+//! | `tar x -C FOLDER` | unpacks its input there, then ends with 0 |
+//! | `uname -a` | prints a line, then ends with 0 |
 //! | `tell` | prints how it was started, then whatever happens to it, until its input ends |
 //! | `both` | prints on both outputs, then ends with 3 |
 //! | `flood BYTES` | prints so many, then ends with 0 |
@@ -150,7 +153,7 @@ impl Far {
 
 async fn answer(mut far: Far, request: StreamRequest, root: String) {
     match request {
-        StreamRequest::Guest(Open::Exec(exec)) => run(far, exec).await,
+        StreamRequest::Guest(Open::Exec(exec)) => run(far, exec, &root).await,
         StreamRequest::Guest(Open::ReadFiles { path }) => read(far, &format!("{root}{path}")).await,
         StreamRequest::Guest(Open::WriteFiles { path }) => write(far, &format!("{root}{path}")).await,
         StreamRequest::Console { interactive } => {
@@ -166,7 +169,7 @@ async fn answer(mut far: Far, request: StreamRequest, root: String) {
     }
 }
 
-async fn run(mut far: Far, exec: Exec) {
+async fn run(mut far: Far, exec: Exec, root: &str) {
     let words: Vec<_> = exec.arguments.iter().map(String::as_str).collect();
     let exited = |code| End::Program(ProgramEnd::Exited(code));
     match words.as_slice() {
@@ -182,6 +185,22 @@ async fn run(mut far: Far, exec: Exec) {
                     Input::Resize(_) | Input::Signal(_) | Input::Credit(_) => {}
                 }
             }
+            far.end(exited(0));
+        }
+        ["cat", path] => {
+            far.print(Lane::Stdout, &std::fs::read(format!("{root}{path}")).unwrap())
+                .await;
+            far.end(exited(0));
+        }
+        ["tar", "x", "-C", folder] => {
+            if unpack(&mut far, &format!("{root}{folder}")).await == Some(true) {
+                far.end(exited(0));
+            } else {
+                far.end(exited(2));
+            }
+        }
+        ["uname", "-a"] => {
+            far.print(Lane::Stdout, b"Linux scripted\n").await;
             far.end(exited(0));
         }
         ["tell", ..] => {
@@ -267,6 +286,15 @@ async fn write(mut far: Far, path: &str) {
     if !std::path::Path::new(path).is_dir() {
         return far.fail(FailureCode::NotFound, "there is no such folder");
     }
+    match unpack(&mut far, path).await {
+        Some(true) => far.end(End::Done),
+        Some(false) => far.fail(FailureCode::Invalid, "the archive cannot be read"),
+        None => {}
+    }
+}
+
+/// Unpacks the archive that comes, and says whether it could be read; `None` where the client left.
+async fn unpack(far: &mut Far, path: &str) -> Option<bool> {
     let mut archive = Vec::new();
     loop {
         match far.next().await {
@@ -274,7 +302,7 @@ async fn write(mut far: Far, path: &str) {
                 far.put(Output::Credit(bytes.len().try_into().unwrap()));
                 archive.extend(bytes);
             }
-            Input::Close => return,
+            Input::Close => return None,
             Input::End => break,
             Input::Resize(_) | Input::Signal(_) | Input::Credit(_) => {}
         }
@@ -289,10 +317,7 @@ async fn write(mut far: Far, path: &str) {
         .await
         .unwrap();
     std::fs::remove_file(kept).unwrap();
-    match unpacked.status.success() {
-        true => far.end(End::Done),
-        false => far.fail(FailureCode::Invalid, "the archive cannot be read"),
-    }
+    Some(unpacked.status.success())
 }
 
 fn line(unix_ns: u64, lane: Lane, bytes: &[u8]) -> LogRecord {
