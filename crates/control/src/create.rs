@@ -9,7 +9,7 @@ use store::{NewVm, Read};
 
 use crate::change::Change;
 use crate::clock::draw;
-use crate::keys::accepted_keys;
+use crate::keys::{accepted_keys, first_keys_fit};
 use crate::place::capacity_of;
 use crate::quota::{counted, has_quota};
 use crate::vm::right_of;
@@ -77,6 +77,7 @@ impl Control {
             name: asked.body.name.clone(),
         };
         let mut vm = announce_new(&mut change, id, &created).await?;
+        first_keys_fit(&vm)?;
         vm.access = right_of(&mut change, caller, &vm).await?;
         self.commit(change).await?;
         tracing::info!(
