@@ -231,7 +231,8 @@ async fn what_a_role_may_see_ends_with_the_role() {
         .user_change(&world.caller, &selector, Some(Role::Member))
         .await;
     demoted.unwrap();
-    assert_eq!(withdrawn.await.code, ProblemCode::Forbidden);
+    let why = tokio::time::timeout(Duration::from_secs(30), withdrawn).await;
+    assert_eq!(why.unwrap().code, ProblemCode::Forbidden);
     let as_member = Caller {
         role: Role::Member,
         ..boss.clone()
