@@ -93,6 +93,14 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 );
 
+CREATE TABLE past_keys (
+    vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    -- No reference: they are asked for when the user was just removed.
+    user_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    PRIMARY KEY (vm, user_id, fingerprint)
+);
+
 CREATE TABLE principals (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -138,7 +146,10 @@ CREATE TABLE shares (
 CREATE TABLE sign_in_codes (
     digest TEXT PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
-    expires_at BIGINT NOT NULL
+    expires_at BIGINT NOT NULL,
+    -- What the token is good for, and until when, that is made with it. NULL: whatever the user may, as long as usual.
+    scopes TEXT,
+    token_expires_at BIGINT
 );
 
 CREATE TABLE ssh_keys (
@@ -192,6 +203,8 @@ CREATE INDEX events_by_time ON events (at);
 CREATE INDEX events_by_vm ON events (vm, sequence);
 
 CREATE INDEX members_by_user ON members (user_id);
+
+CREATE INDEX past_keys_by_user ON past_keys (user_id, vm);
 
 CREATE INDEX secrets_by_vm ON secrets (vm);
 

@@ -42,7 +42,9 @@ pub struct Endpoint {
 pub enum Access {
     /// Everybody.
     Open,
-    /// Who shows a bearer token (RFC 6750) that is good for this.
+    /// Who shows a bearer token (RFC 6750), whatever it is good for.
+    Token,
+    /// Who shows one that is good for this.
     Scope(Scope),
 }
 
@@ -150,7 +152,7 @@ pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 impl Endpoint {
     /// Whether a request may carry an [`IDEMPOTENCY_KEY`]: each POST of somebody who is signed in.
     pub fn takes_key(&self) -> bool {
-        self.method == Method::POST && matches!(self.access, Access::Scope(_))
+        self.method == Method::POST && self.access != Access::Open
     }
 
     /// Whether a request may carry `If-Match` (RFC 9110 section 13.1.1): each change of one VM.

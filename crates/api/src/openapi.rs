@@ -134,6 +134,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
     }
     let security = match endpoint.access {
         Access::Open => SecurityRequirement::default(),
+        Access::Token => SecurityRequirement::new(SCHEME, [""; 0]),
         Access::Scope(scope) => SecurityRequirement::new(SCHEME, [scope.as_str()]),
     };
     operation.security(security).build()
@@ -211,14 +212,16 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     if endpoint.takes_key() || endpoint.takes_condition() || !endpoint.query.is_empty() {
         codes.push(ProblemCode::InvalidRequest);
     }
-    if let Access::Scope(scope) = endpoint.access {
+    if endpoint.access != Access::Open {
         codes.extend([
             ProblemCode::Unauthenticated,
             ProblemCode::TokenExpired,
             ProblemCode::UserDisabled,
-            ProblemCode::InsufficientScope,
             ProblemCode::Unavailable,
         ]);
+    }
+    if let Access::Scope(scope) = endpoint.access {
+        codes.push(ProblemCode::InsufficientScope);
         if scope == Scope::Admin {
             codes.push(ProblemCode::AdminOnly);
         }

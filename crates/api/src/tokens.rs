@@ -199,13 +199,13 @@ pub const RENEW: Endpoint = Endpoint {
     problems: &[ProblemCode::InvalidValue],
 };
 
-/// Revokes the token that asks.
+/// Revokes the token that asks; every token may.
 pub const LOGOUT: Endpoint = Endpoint {
     method: Method::DELETE,
     path: "/v1/me/token",
     operation_id: "logout",
     summary: "Revoke the token that asks",
-    access: Access::Scope(Scope::AccountWrite),
+    access: Access::Token,
     query: &[],
     request: None,
     answers: &[Answer {

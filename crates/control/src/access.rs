@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use model::{Problem, ProblemCode, VmId};
+use model::{Problem, ProblemCode, Role, VmId};
+use store::Read;
 
 use crate::vm::vm_find;
 use crate::{Caller, Control, Error, Operation, VmSelector};
@@ -54,7 +55,8 @@ impl Control {
         Ok(vm.asked.id)
     }
 
-    /// Whether the caller may still do this, with the token, the role and the rights of this moment.
+    /// Whether the caller may still do this, with the token, the role and the rights of this moment. What is about no
+    /// single VM shows what a role may see, so it ends with the role that it began with.
     ///
     /// # Errors
     /// The caller may not.
@@ -65,12 +67,32 @@ impl Control {
         operation: Operation,
     ) -> Result<(), Error> {
         let mut read = self.inner.store.read().await?;
-        let caller = self.caller_now(&mut read, caller).await?;
+        let now = self.caller_now(&mut read, caller).await?;
         match vm {
-            Some(vm) => vm_find(&mut read, &caller, &VmSelector::Id(vm), operation)
+            Some(vm) => vm_find(&mut read, &now, &VmSelector::Id(vm), operation)
                 .await
                 .map(drop),
-            None => Ok(caller.may_ask_for(operation)?),
+            None if now.role != caller.role => Err(another_role(now.role).into()),
+            None => Ok(now.may_ask_for(operation)?),
+        }
+    }
+
+    /// Refuses a change whose caller may do less by now than when it was asked for: it may have waited long for its
+    /// turn, and whoever was shut out meanwhile must not change anything any more.
+    ///
+    /// # Errors
+    /// The token was revoked or has expired, or its user is disabled, gone, or no admin any more.
+    pub(crate) async fn may_change_now(
+        &self,
+        read: &mut Read,
+        caller: &Caller,
+        operation: Operation,
+    ) -> Result<(), Error> {
+        let now = self.caller_now(read, caller).await?;
+        now.may_ask_for(operation)?;
+        match now.role < caller.role {
+            true => Err(another_role(now.role).into()),
+            false => Ok(()),
         }
     }
 
@@ -79,4 +101,12 @@ impl Control {
         let left = left.and_then(|left| Duration::try_from(left).ok());
         left.map_or(LONGEST_WAIT, |left| left.min(LONGEST_WAIT))
     }
+}
+
+fn another_role(now: Role) -> Problem {
+    Problem::new(
+        ProblemCode::Forbidden,
+        format!("your role became {now} since this was asked for"),
+    )
+    .hint("ask again")
 }

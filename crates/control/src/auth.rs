@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use model::{PrincipalName, Problem, ProblemCode, Role, Scope, UserId};
-use store::{Principal, Read, Token, User};
+use model::{Problem, ProblemCode, Role, Scope, UserId};
+use store::{NewAuditEntry, Principal, Read, Token, User};
 
 use crate::change::Change;
 use crate::clock::draw;
 use crate::credential::{digest, is_token};
-use crate::{Caller, Control, Error, Origin, TokenText};
+use crate::disable::user_gate;
+use crate::{Caller, Control, Error, Operation, Origin, TokenText};
 
-/// The name of the user, and of its token, that are made at the first start.
-const ADMIN: &str = "admin";
+/// The name of the user, and of its token, that are made at the first start. What tells them from others is their ids;
+/// nobody else is called so.
+pub(crate) const LOCAL_ADMIN: &str = "admin";
 
 impl Control {
     /// Finds out who comes with a token.
@@ -31,7 +33,11 @@ impl Control {
             );
         };
         let (id, used) = (token.id, token.last_used_at);
-        let caller = self.caller_of(&mut read, token, origin).await?;
+        let user = read.principal_fetch(token.user.into()).await?;
+        let Some(user) = user.and_then(Principal::into_user) else {
+            return Err(unauthenticated("that token's user is gone").into());
+        };
+        let caller = self.caller_of(token, user, origin)?;
         self.inner.token_uses.note(id, used, self.now());
         Ok(caller)
     }
@@ -41,29 +47,17 @@ impl Control {
     /// # Errors
     /// The token was revoked or has expired since, or its user is disabled or gone.
     pub(crate) async fn caller_now(&self, read: &mut Read, caller: &Caller) -> Result<Caller, Error> {
-        let token = read.token_fetch_of_user(caller.user, caller.token).await?;
-        let token = token.ok_or_else(|| unauthenticated("that token was revoked"))?;
-        self.caller_of(read, token, caller.origin.clone()).await
+        let found = read.token_fetch_with_user(caller.user, caller.token).await?;
+        let (token, user) = found.ok_or_else(|| unauthenticated("that token was revoked"))?;
+        Ok(self.caller_of(token, user, caller.origin.clone())?)
     }
 
-    async fn caller_of(&self, read: &mut Read, token: Token, origin: Origin) -> Result<Caller, Error> {
+    fn caller_of(&self, token: Token, user: User, origin: Origin) -> Result<Caller, Problem> {
         if token.expires_at.is_some_and(|at| at <= self.now()) {
             return Err(Problem::new(ProblemCode::TokenExpired, "that token has expired")
-                .hint("sign in again: pwctl login")
-                .into());
+                .hint("sign in again: pwctl login"));
         }
-        let user = read.principal_fetch(token.user.into()).await?;
-        let Some(user) = user.and_then(Principal::into_user) else {
-            return Err(unauthenticated("that token's user is gone").into());
-        };
-        if user.disabled {
-            return Err(Problem::new(
-                ProblemCode::UserDisabled,
-                format!("the user {} is disabled", user.name),
-            )
-            .hint("ask an admin to enable it again")
-            .into());
-        }
+        is_let_in(&user)?;
         // Whoever is no admin any more has tokens from before.
         let may: BTreeSet<Scope> = Scope::of_role(user.role);
         Ok(Caller {
@@ -77,24 +71,26 @@ impl Control {
         })
     }
 
-    /// Makes the admin's token at the first start. Gives its text if it was made just now, which is the only time
-    /// that anybody can see it.
+    /// Makes the token of the local admin's file at the first start, and where it was revoked. Gives its text if it was
+    /// made just now, which is the only time that anybody can see it.
     ///
     /// # Errors
     /// The memory refuses, or there is no randomness.
     pub async fn admin_token_ensure(&self) -> Result<Option<TokenText>, Error> {
         let mut change = self.change().await?;
         let admin = self.admin_ensure(&mut change).await?;
-        if !admin_tokens(&mut change, admin).await?.is_empty() {
+        let known = change.local_admin_fetch().await?.token;
+        if let Some(token) = known
+            && change.token_fetch_of_user(admin, token).await?.is_some()
+        {
             return Ok(None);
         }
-        let (token, text) = self.admin_token_new(admin)?;
-        change.token_insert(&token).await?;
+        let text = self.admin_token_new(&mut change, admin).await?;
         self.commit(change).await?;
         Ok(Some(text))
     }
 
-    /// Makes a new admin token in the place of every older one, for when its text was lost.
+    /// Makes a new token for the local admin's file in the place of the one before, for when its text was lost.
     ///
     /// # Errors
     /// The memory refuses, or there is no randomness.
@@ -102,11 +98,10 @@ impl Control {
         let mut change = self.change().await?;
         change.withdraws_rights();
         let admin = self.admin_ensure(&mut change).await?;
-        for old in admin_tokens(&mut change, admin).await? {
-            change.token_delete(old.id).await?;
+        if let Some(old) = change.local_admin_fetch().await?.token {
+            change.token_delete(old).await?;
         }
-        let (token, text) = self.admin_token_new(admin)?;
-        change.token_insert(&token).await?;
+        let text = self.admin_token_new(&mut change, admin).await?;
         self.commit(change).await?;
         Ok(text)
     }
@@ -114,48 +109,86 @@ impl Control {
     /// The local admin, made at the first start; it gets what has no owner yet. Whoever holds its file may come in, so
     /// it is an admin that is not disabled from then on.
     pub(crate) async fn admin_ensure(&self, change: &mut Change) -> Result<UserId, Error> {
-        let name: PrincipalName = ADMIN.parse().map_err(|error| Error::internal(AdminName(error)))?;
-        let known = change.principal_fetch_by_name(&name).await?;
-        let known = known.and_then(Principal::into_user);
-        let user = match known {
-            Some(known) => User {
-                role: Role::Admin,
-                disabled: false,
-                ..known
-            },
-            None => User {
-                id: UserId::from_random(draw(self.inner.entropy.as_ref())?),
-                name,
-                role: Role::Admin,
-                disabled: false,
-                created_at: change.now,
-            },
+        let known = change.local_admin_fetch().await?.user;
+        let known = match known {
+            Some(id) => change.principal_fetch(id.into()).await?,
+            None => None,
         };
-        if change.principal_fetch(user.id.into()).await?.is_none() {
-            change.principal_insert(&Principal::User(user.clone())).await?;
-        } else {
-            change.user_update(&user).await?;
-        }
-        change.ownerless_give(user.id).await?;
-        Ok(user.id)
+        let user = match known.and_then(Principal::into_user) {
+            Some(known) => self.admin_restored(change, known).await?,
+            None => self.admin_new(change).await?,
+        };
+        change.ownerless_give(user).await?;
+        Ok(user)
     }
 
-    fn admin_token_new(&self, admin: UserId) -> Result<(Token, TokenText), Error> {
-        self.token_of(admin, ADMIN.to_owned(), Scope::of_role(Role::Admin), None)
+    async fn admin_new(&self, change: &mut Change) -> Result<UserId, Error> {
+        let user = User {
+            id: UserId::from_random(draw(self.inner.entropy.as_ref())?),
+            name: LOCAL_ADMIN
+                .parse()
+                .map_err(|error| Error::internal(AdminName(error)))?,
+            role: Role::Admin,
+            disabled: false,
+            created_at: change.now,
+        };
+        let id = user.id;
+        change.principal_insert(&Principal::User(user)).await?;
+        change.local_admin_put(id).await?;
+        Ok(id)
     }
+
+    async fn admin_restored(&self, change: &mut Change, known: User) -> Result<UserId, Error> {
+        let id = known.id;
+        let user = User {
+            role: Role::Admin,
+            ..known.clone()
+        };
+        if known.role != user.role {
+            change.user_update(&user).await?;
+        }
+        if user.disabled {
+            let entry = NewAuditEntry {
+                at: change.now,
+                user: None,
+                token: None,
+                address: None,
+                request: None,
+                operation: Operation::UserEnable.as_str(),
+                target: Some(id.to_string()),
+                outcome: "ok",
+            };
+            change.audit_insert(&entry).await?;
+            user_gate(change, user, false).await?;
+        }
+        Ok(id)
+    }
+
+    async fn admin_token_new(&self, change: &mut Change, admin: UserId) -> Result<TokenText, Error> {
+        let scopes = Scope::of_role(Role::Admin);
+        let (token, text) = self.token_of(admin, LOCAL_ADMIN.to_owned(), scopes, None)?;
+        change.token_insert(&token).await?;
+        change.admin_token_put(token.id).await?;
+        Ok(text)
+    }
+}
+
+/// Refuses a user who is kept out.
+pub(crate) fn is_let_in(user: &User) -> Result<(), Problem> {
+    if !user.disabled {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemCode::UserDisabled,
+        format!("the user {} is disabled", user.name),
+    )
+    .hint("ask an admin to enable it again"))
 }
 
 /// The local admin cannot be named.
 #[derive(Debug, thiserror::Error)]
 #[error("the local admin has no name")]
 struct AdminName(#[source] model::NameError);
-
-/// The tokens of the file, not those that the admin made for other uses.
-async fn admin_tokens(read: &mut Read, admin: UserId) -> Result<Vec<Token>, Error> {
-    let mut tokens = read.token_list_of_user(admin).await?;
-    tokens.retain(|token| token.name == ADMIN);
-    Ok(tokens)
-}
 
 fn unauthenticated(detail: &str) -> Problem {
     Problem::new(ProblemCode::Unauthenticated, detail)

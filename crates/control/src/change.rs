@@ -87,6 +87,9 @@ impl Change {
         let more = counted(&now.asked).beyond(&counted(&before.asked));
         has_quota(&mut self.write, &self.quota_defaults, now.owner.id, &more).await?;
         self.write.vm_asked_update(&now.asked).await?;
+        if now.asked.body.boot > before.asked.body.boot {
+            self.write.past_keys_delete(now.asked.id).await?;
+        }
         if now.life != before.life {
             self.write.vm_life_update(now.asked.id, &now.life).await?;
         }
@@ -134,7 +137,8 @@ impl DerefMut for Change {
 struct CommitLost(#[source] tokio::task::JoinError);
 
 impl Control {
-    /// Begins a change that somebody asks for. It is written into the audit together with it.
+    /// Begins a change that somebody asks for, if they still may when their turn comes. It is written into the audit
+    /// together with it.
     pub(crate) async fn change_by(&self, caller: &Caller, operation: Operation) -> Result<Change, Error> {
         caller.may_ask_for(operation)?;
         // One request may make several changes; the last one waits for the answer.
@@ -143,6 +147,7 @@ impl Control {
             self.commit_now(earlier).await?;
         }
         let mut change = self.change().await?;
+        self.may_change_now(&mut change, caller, operation).await?;
         self.once_begin(&mut change, caller, operation).await?;
         change.audit = Some(entry_of(caller, operation, change.now));
         Ok(change)

@@ -10,7 +10,7 @@ use store::{NewVm, Owner, Principal, Read, Vm};
 
 use crate::change::Change;
 use crate::clock::draw;
-use crate::keys::first_keys;
+use crate::keys::{first_keys, first_keys_fit};
 use crate::place::capacity_of;
 use crate::quota::{counted, has_quota};
 use crate::vm::right_of;
@@ -30,6 +30,7 @@ impl Control {
         let mut change = self.change_by(caller, Operation::VmCreate).await?;
         change.about(draft.asked.id);
         let mut vm = self.vm_of_draft(&mut change, caller, &draft).await?;
+        first_keys_fit(&vm)?;
         let defaults = change.quota_defaults;
         has_quota(&mut change, &defaults, vm.owner.id, &counted(&vm.asked)).await?;
         change.vm_insert(&NewVm::of(&vm)).await?;

@@ -10,9 +10,9 @@ use store::{User, Vm};
 use crate::account::account_find;
 use crate::ask::wrong_status;
 use crate::change::Change;
-use crate::keys::{keys_renew, keys_withdraw};
+use crate::keys::{keys_return, keys_withdraw};
 use crate::power::boot_again;
-use crate::user::an_admin_is_left;
+use crate::user::{an_admin_is_left, opened_by};
 use crate::{Caller, Control, Error, Operation, UserSelector};
 
 impl Control {
@@ -21,7 +21,7 @@ impl Control {
     /// # Errors
     /// The caller is no admin, there is no such user, or it is the last admin.
     pub async fn user_disable(&self, caller: &Caller, user: &UserSelector) -> Result<User, Error> {
-        self.user_gate(caller, user, Operation::UserDisable, true).await
+        self.user_let(caller, user, Operation::UserDisable, true).await
     }
 
     /// Lets a user in again, and its VMs run as before.
@@ -29,10 +29,10 @@ impl Control {
     /// # Errors
     /// The caller is no admin, or there is no such user.
     pub async fn user_enable(&self, caller: &Caller, user: &UserSelector) -> Result<User, Error> {
-        self.user_gate(caller, user, Operation::UserEnable, false).await
+        self.user_let(caller, user, Operation::UserEnable, false).await
     }
 
-    async fn user_gate(
+    async fn user_let(
         &self,
         caller: &Caller,
         user: &UserSelector,
@@ -48,22 +48,28 @@ impl Control {
         if disabled {
             an_admin_is_left(&mut change, &before).await?;
         }
-        let now = User { disabled, ..before };
-        let owned = owned_on(&mut change, now.id.into()).await?;
-        change.user_update(&now).await?;
-        for vm in &owned {
-            let gated = gated(vm, disabled)?;
-            change.ask(vm, &gated).await?;
-        }
-        let opened = change.vm_ids_of_principal(now.id.into()).await?;
-        match disabled {
-            true => keys_withdraw(&mut change, &opened).await?,
-            false => keys_renew(&mut change, &opened).await?,
-        }
+        let now = user_gate(&mut change, before, disabled).await?;
         self.commit(change).await?;
         tracing::info!(user.id = %caller.user, gated.id = %now.id, disabled, "user disabled or enabled");
         Ok(now)
     }
+}
+
+/// Shuts a user out or lets it in, with its keys and what it owns.
+pub(crate) async fn user_gate(change: &mut Change, before: User, disabled: bool) -> Result<User, Error> {
+    let now = User { disabled, ..before };
+    let owned = owned_on(change, now.id.into()).await?;
+    change.user_update(&now).await?;
+    for vm in &owned {
+        let gated = gated(vm, disabled)?;
+        change.ask(vm, &gated).await?;
+    }
+    let opened = opened_by(change, now.id).await?;
+    match disabled {
+        true => keys_withdraw(change, &opened, &[now.id]).await?,
+        false => keys_return(change, &opened).await?,
+    }
+    Ok(now)
 }
 
 /// What somebody owns and that is asked to run.

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Action, Phase, Power, Problem, ProblemCode, VmId};
 use store::{Life, Vm};
 
-use crate::ask::fits;
+use crate::ask::{fits, wrong_status};
 use crate::change::Change;
 use crate::vm::vm_find;
 use crate::{Caller, Control, Ending, Error, EventKind, Operation, VmSelector, VmView};
@@ -189,21 +189,28 @@ impl Leases {
     }
 }
 
+/// Extending gives time and never sets a limit: that would let whoever may manage a VM have it removed.
+fn lives_for_ever(vm: &Vm) -> Problem {
+    wrong_status(vm, "it has no time to live, so there is nothing to extend").hint(
+        "it stays until somebody removes it; a time to live is given when a VM is made (pwctl create --ttl)",
+    )
+}
+
 impl Control {
     /// Gives a VM more time to live: so many seconds from its end on, or from now where that has passed. It does not
     /// start a VM that is off; it takes back that it goes.
     ///
     /// # Errors
-    /// There is no such VM, it is being removed, or the time is out of range.
+    /// There is no such VM, it is being removed, it has no time to live, or the time is out of range.
     pub async fn vm_extend(&self, caller: &Caller, selector: &VmSelector, by: u64) -> Result<VmView, Error> {
         let by = length("/seconds", by)?;
         let mut change = self.change_by(caller, Operation::VmExtend).await?;
         let before = vm_find(&mut change, caller, selector, Operation::VmExtend).await?;
         fits(&before, Action::Extend)?;
-        let from = before.life.expires_at.map_or(change.now, |at| at.max(change.now));
+        let expires_at = before.life.expires_at.ok_or_else(|| lives_for_ever(&before))?;
+        let from = expires_at.max(change.now);
         let mut now = before.clone();
         now.life = Life {
-            ttl: before.life.ttl.or(Some(by)),
             expires_at: Some(later(from, seconds(by))),
             stopped_at: None,
             warned: false,

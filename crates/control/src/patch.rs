@@ -66,7 +66,7 @@ impl Control {
         now.asked.generation += 1;
         if now.own_keys != before.own_keys {
             let accepted = accepted_keys(&mut change, id, &now.own_keys, now.account_keys).await?;
-            keys_accept(&mut now.asked.body, accepted);
+            keys_accept(&before, &mut now, accepted)?;
             change.vm_own_keys_update(id, &now.own_keys).await?;
         }
         if now.labels != before.labels {

@@ -6,12 +6,19 @@
 use model::{PrincipalId, PrincipalName, Problem, ProblemCode, TeamRole};
 use store::{Principal, Read, Team};
 
+use crate::auth::LOCAL_ADMIN;
 use crate::page::Paging;
 use crate::rights::Need;
 use crate::{Caller, Error, Operation, Page, PageRequest, PrincipalSelector};
 
-/// Names that paths and options use for something else.
-const RESERVED: [&str; 1] = ["me"];
+/// Names that mean something else, and what.
+const RESERVED: [(&str, &str); 2] = [
+    ("me", "means whoever asks"),
+    (
+        LOCAL_ADMIN,
+        "is the local admin's name, whom each start brings back",
+    ),
+];
 
 /// The user or team that is meant, whoever asks.
 ///
@@ -89,10 +96,10 @@ pub(crate) async fn holder_find(
 /// # Errors
 /// It is so.
 pub(crate) async fn principal_name_is_free(read: &mut Read, name: &PrincipalName) -> Result<(), Error> {
-    if RESERVED.contains(&name.as_str()) {
+    if let Some((_, meaning)) = RESERVED.iter().find(|(reserved, _)| *reserved == name.as_str()) {
         return Err(Problem::new(
             ProblemCode::InvalidValue,
-            format!("{name} means whoever asks, so nobody is called so"),
+            format!("{name} {meaning}, so nobody else is called so"),
         )
         .at("/name")
         .into());

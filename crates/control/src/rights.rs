@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Every use case names its operation, and nothing else decides. Admins have every need; a token's scope is asked of
-//! them too. An operation's text form is the `operationId` of the API document.
+//! them too; only to end itself a token needs none. An operation's text form is the `operationId` of the API document.
 
 use model::{Problem, ProblemCode, Right, Role, Scope, TeamRole};
 
@@ -30,6 +30,16 @@ pub enum Need {
     Admin,
 }
 
+/// The scope that a row of the table names.
+macro_rules! scope {
+    (Any) => {
+        None
+    };
+    ($scope:ident) => {
+        Some(Scope::$scope)
+    };
+}
+
 macro_rules! operations {
     ($($name:ident = $text:literal, $scope:ident, $need:expr;)*) => {
         /// Everything that somebody can ask of Pitwall.
@@ -50,10 +60,10 @@ macro_rules! operations {
                 }
             }
 
-            /// What its token must be good for.
-            pub const fn scope(self) -> Scope {
+            /// What its token must be good for; `None` is anything.
+            pub const fn scope(self) -> Option<Scope> {
                 match self {
-                    $(Self::$name => Scope::$scope,)*
+                    $(Self::$name => scope!($scope),)*
                 }
             }
 
@@ -98,7 +108,7 @@ operations! {
     EventList = "event_list", VmRead, SignedIn;
     ImageList = "image_list", VmRead, SignedIn;
     Me = "me", AccountRead, SignedIn;
-    Logout = "logout", AccountWrite, SignedIn;
+    Logout = "logout", Any, SignedIn;
     TokenRenew = "token_renew", AccountWrite, SignedIn;
     UserList = "user_list", AccountRead, SignedIn;
     UserGet = "user_get", AccountRead, Account;
@@ -148,15 +158,14 @@ impl Caller {
                 Problem::new(ProblemCode::AdminOnly, "only admins may do this").hint("ask an admin to do it")
             );
         }
-        let scope = operation.scope();
-        if !self.scopes.contains(&scope) {
-            return Err(Problem::new(
+        match operation.scope().filter(|scope| !self.scopes.contains(scope)) {
+            Some(scope) => Err(Problem::new(
                 ProblemCode::InsufficientScope,
                 format!("this token lacks the scope {scope}"),
             )
-            .hint("make one that has it (pwctl token create --scope), or sign in again (pwctl login)"));
+            .hint("make one that has it (pwctl token create --scope), or sign in again (pwctl login)")),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -172,7 +181,7 @@ mod tests {
                 .any(|word| operation.as_str().ends_with(word));
             let reads = matches!(
                 operation.scope(),
-                Scope::VmRead | Scope::AccountRead | Scope::Admin
+                Some(Scope::VmRead | Scope::AccountRead | Scope::Admin)
             );
             assert!(!looks || reads, "{}", operation.as_str());
         }
@@ -181,7 +190,7 @@ mod tests {
     #[test]
     fn what_only_admins_may_ask_for_has_their_scope() {
         for operation in Operation::ALL {
-            let scope = operation.scope() == Scope::Admin;
+            let scope = operation.scope() == Some(Scope::Admin);
             assert_eq!(scope, operation.need() == Need::Admin, "{}", operation.as_str());
         }
     }

@@ -66,7 +66,9 @@ impl Control {
         can_be_given(&vm, &with, right)?;
         let (id, now) = (vm.asked.id, change.now);
         change.about(format!("{id} with {}", with.id()));
-        if right < Right::Manage {
+        let before = change.share_list_of_vm(id).await?.into_iter();
+        let mut before = before.filter(|share| share.principal == with.id());
+        if before.any(|share| right < share.right) {
             change.withdraws_rights();
         }
         change.share_put(id, with.id(), right, now).await?;
@@ -99,7 +101,14 @@ impl Control {
             return Err(no_share(&vm, with.name()).into());
         }
         change.share_delete(id, with.id()).await?;
-        keys_withdraw(&mut change, &[id]).await?;
+        let users = match with.id() {
+            PrincipalId::User(user) => vec![user],
+            PrincipalId::Team(team) => {
+                let members = change.member_list_of_team(team).await?;
+                members.into_iter().map(|member| member.user).collect()
+            }
+        };
+        keys_withdraw(&mut change, &[id], &users).await?;
         self.commit(change).await?;
         tracing::info!(vm.id = %id, principal.id = %with.id(), user.id = %caller.user, "vm shared no more");
         Ok(())

@@ -1,13 +1,15 @@
 //! Signing in with a one-time code, and out.
 //!
-//! A code is exchanged once for a token of this machine. Whether it was good, unknown, used or too old, the same is done
+//! A code is exchanged once for a token of this machine, which may do whatever its user may. Only a code that somebody
+//! makes for themselves gives no more, and for no longer, than the token that made it. Whether it was good, unknown, used or too old, the same is done
 //! and written: nobody learns from the answer which codes there are, or who they are for.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use model::{Problem, ProblemCode, Scope, UserId};
 use store::{NewAuditEntry, Principal, SignInCode, Token, User};
 
 use crate::account::account_find;
+use crate::auth::is_let_in;
 use crate::change::Change;
 use crate::credential::{code_digest, code_text};
 use crate::token::{DEFAULT_LIFETIME, check_name, make_room};
@@ -28,23 +30,32 @@ impl Control {
         let mut change = self.change_by(caller, Operation::UserCode).await?;
         let user = account_find(&mut change, caller, user, Operation::UserCode).await?;
         change.about(user.id);
-        let code = self.code_new(&mut change, user.id).await?;
+        let code = self.code_new(&mut change, caller, user.id).await?;
         self.commit(change).await?;
         Ok((user, code))
     }
 
-    pub(crate) async fn code_new(&self, change: &mut Change, user: UserId) -> Result<TokenText, Error> {
+    /// A code for a user, made by the caller.
+    pub(crate) async fn code_new(
+        &self,
+        change: &mut Change,
+        caller: &Caller,
+        user: UserId,
+    ) -> Result<TokenText, Error> {
         let text = code_text(self.inner.entropy.as_ref())?;
+        let is_own = caller.user == user;
         let code = SignInCode {
             digest: code_digest(text.reveal()),
             user,
-            expires_at: change.now.checked_add(CODE_LIFETIME).map_err(Error::internal)?,
+            expires_at: later(change.now, CODE_LIFETIME)?,
+            scopes: is_own.then(|| caller.scopes.clone()),
+            token_expires_at: caller.token_expires_at.filter(|_| is_own),
         };
         change.sign_in_code_put(&code).await?;
         Ok(text)
     }
 
-    /// Exchanges a one-time code for a token with this name, which may do whatever its user may.
+    /// Exchanges a one-time code for a token with this name.
     ///
     /// # Errors
     /// There is no such code, it was used or is too old, or its user is disabled.
@@ -93,24 +104,19 @@ impl Control {
         name: String,
     ) -> Result<(User, Token, TokenText), Error> {
         let found = change.sign_in_code_fetch(code_digest(code)).await?;
-        let good = found.filter(|code| code.expires_at > change.now);
+        let is_late = |end: Timestamp| end <= change.now;
+        let good =
+            found.filter(|code| !is_late(code.expires_at) && !code.token_expires_at.is_some_and(is_late));
         let code = good.ok_or_else(no_code)?;
         let user = change.principal_fetch(code.user.into()).await?;
         let user = user.and_then(Principal::into_user).ok_or_else(no_code)?;
-        if user.disabled {
-            return Err(Problem::new(
-                ProblemCode::UserDisabled,
-                format!("the user {} is disabled", user.name),
-            )
-            .hint("ask an admin to enable it again")
-            .into());
-        }
+        is_let_in(&user)?;
         make_room(change, &user).await?;
-        let expires_at = change
-            .now
-            .checked_add(DEFAULT_LIFETIME)
-            .map_err(Error::internal)?;
-        let (token, text) = self.token_of(user.id, name, Scope::of_role(user.role), Some(expires_at))?;
+        let usual = later(change.now, DEFAULT_LIFETIME)?;
+        let expires_at = code.token_expires_at.map_or(usual, |end| end.min(usual));
+        let mut scopes = Scope::of_role(user.role);
+        scopes.retain(|scope| code.scopes.as_ref().is_none_or(|most| most.contains(scope)));
+        let (token, text) = self.token_of(user.id, name, scopes, Some(expires_at))?;
         change.token_insert(&token).await?;
         change.sign_in_codes_delete(user.id).await?;
         Ok((user, token, text))
@@ -127,6 +133,10 @@ impl Control {
         change.withdraws_rights();
         self.commit(change).await
     }
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Result<Timestamp, Error> {
+    now.checked_add(by).map_err(Error::internal)
 }
 
 fn no_code() -> Problem {

@@ -1,15 +1,17 @@
 //! The SSH keys of an account. They open every VM that its user may use, from the next sign-in on.
 
-use model::{PrincipalId, Problem, ProblemCode, PublicKey};
-use store::{SshKey, User};
+use model::{Problem, ProblemCode, PublicKey};
+use store::{Read, SshKey, User};
 
 use crate::account::account_find;
-use crate::keys::keys_renew;
+use crate::keys::{keys_let_go, keys_renew};
 use crate::page::Paging;
 use crate::{Caller, Control, Error, Operation, Page, PageRequest, UserSelector};
 
 /// More than anybody's machines; keeps plans small.
 const MAX_KEYS: usize = 64;
+/// More than anybody changes while a VM runs; bounds what a VM remembers of one user.
+const MAX_PAST_KEYS: u64 = 256;
 
 impl Control {
     /// A user's keys, oldest first.
@@ -50,7 +52,7 @@ impl Control {
     /// Adds a key to an account. One that it has gets another comment only.
     ///
     /// # Errors
-    /// There is no such user, or it has too many keys.
+    /// There is no such user, it has too many keys, or a VM that it may use takes no more.
     pub async fn key_create(
         &self,
         caller: &Caller,
@@ -78,8 +80,11 @@ impl Control {
             key,
             added_at,
         };
+        past_keys_are_few(&mut change, &user).await?;
         change.ssh_key_put(&key).await?;
-        self.account_keys_renew(change, user.id.into()).await?;
+        let vms = change.vm_ids_of_principal(user.id.into()).await?;
+        keys_renew(&mut change, &vms).await?;
+        self.commit(change).await?;
         tracing::info!(user.id = %caller.user, account.id = %user.id, key = %key.key.fingerprint(), "key added");
         Ok(key)
     }
@@ -100,20 +105,34 @@ impl Control {
         if !change.ssh_key_delete(user.id, fingerprint).await? {
             return Err(no_key(&user, fingerprint).into());
         }
-        self.account_keys_renew(change, user.id.into()).await?;
+        let vms = change.vm_ids_of_principal(user.id.into()).await?;
+        keys_let_go(&mut change, &vms, user.id).await?;
+        self.commit(change).await?;
         tracing::info!(user.id = %caller.user, account.id = %user.id, key = fingerprint, "key removed");
         Ok(())
     }
+}
 
-    async fn account_keys_renew(
-        &self,
-        mut change: crate::change::Change,
-        user: PrincipalId,
-    ) -> Result<(), Error> {
-        let vms = change.vm_ids_of_principal(user).await?;
-        keys_renew(&mut change, &vms).await?;
-        self.commit(change).await
-    }
+/// Refuses another key of somebody who has added and removed very many since a VM booted: each may have a session there.
+async fn past_keys_are_few(read: &mut Read, user: &User) -> Result<(), Error> {
+    let Some((vm, _)) = read
+        .past_key_most(user.id)
+        .await?
+        .filter(|(_, many)| *many >= MAX_PAST_KEYS)
+    else {
+        return Ok(());
+    };
+    Err(Problem::new(
+        ProblemCode::InvalidValue,
+        format!(
+            "{} removed {MAX_PAST_KEYS} keys since the VM {vm} booted, which is the most",
+            user.name
+        ),
+    )
+    .hint(format!(
+        "restart it, which ends the sessions of those: pwctl restart {vm}"
+    ))
+    .into())
 }
 
 fn no_key(user: &User, fingerprint: &str) -> Problem {

@@ -81,7 +81,8 @@ impl Control {
         Ok(view(&team, None))
     }
 
-    /// Removes a team. What it owns goes to `heir`.
+    /// Removes a team. What it owns goes to `heir`; what its members have open on its VMs ends, unless they may use them
+    /// otherwise.
     ///
     /// # Errors
     /// The caller is no owner of it, or it owns VMs and there is no heir, or the heir cannot have them.
@@ -94,10 +95,12 @@ impl Control {
         let mut change = self.change_by(caller, Operation::TeamDelete).await?;
         let team = team_find(&mut change, caller, team, Operation::TeamDelete).await?;
         change.about(team.id);
+        let opened = change.vm_ids_of_principal(team.id.into()).await?;
+        let members = change.member_list_of_team(team.id).await?;
+        let members: Vec<_> = members.into_iter().map(|member| member.user).collect();
         vms_give_all(&mut change, caller.user, team.id.into(), heir).await?;
-        let shared = change.vm_ids_of_principal(team.id.into()).await?;
         change.principal_delete(team.id.into()).await?;
-        keys_withdraw(&mut change, &shared).await?;
+        keys_withdraw(&mut change, &opened, &members).await?;
         self.commit(change).await?;
         tracing::info!(team.id = %team.id, user.id = %caller.user, "team removed");
         Ok(())
@@ -144,6 +147,9 @@ impl Control {
         change.about(format!("{} in {}", user, team.id));
         if role < TeamRole::Owner {
             an_owner_is_left(&mut change, caller, &team, user).await?;
+        }
+        let before = change.member_fetch(team.id, user).await?;
+        if before.is_some_and(|before| role < before.role) {
             change.withdraws_rights();
         }
         let now = change.now;
@@ -179,7 +185,7 @@ impl Control {
         an_owner_is_left(&mut change, caller, &team, user).await?;
         change.member_delete(team.id, user).await?;
         let vms = change.vm_ids_of_principal(team.id.into()).await?;
-        keys_withdraw(&mut change, &vms).await?;
+        keys_withdraw(&mut change, &vms, &[user]).await?;
         self.commit(change).await?;
         tracing::info!(team.id = %team.id, member.id = %user, user.id = %caller.user, "member taken out of a team");
         Ok(())

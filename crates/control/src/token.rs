@@ -105,7 +105,8 @@ impl Control {
         Ok((token, text))
     }
 
-    /// Makes another token like the one that asks, to take its place: the same name, scopes and end.
+    /// Makes another token like the one that asks, to take its place: the same name, scopes and end. In the place of the
+    /// one in the local admin's file it is the file's from then on.
     ///
     /// # Errors
     /// The memory refuses, or there is no randomness.
@@ -117,6 +118,9 @@ impl Control {
         let (token, text) = self.token_of(user.id, old.name, caller.scopes.clone(), old.expires_at)?;
         change.about(token.id);
         change.token_insert(&token).await?;
+        if change.local_admin_fetch().await?.token == Some(old.id) {
+            change.admin_token_put(token.id).await?;
+        }
         self.commit(change).await?;
         tracing::info!(user.id = %caller.user, token.id = %token.id, renewed.id = %old.id, "token renewed");
         Ok((token, text))

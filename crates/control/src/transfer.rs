@@ -11,7 +11,7 @@ use crate::ask::wrong_status;
 use crate::change::Change;
 use crate::create::name_is_free;
 use crate::disable::gated;
-use crate::keys::{accepted_keys, keys_accept};
+use crate::keys::{accepted_keys, keys_accept, keys_remember};
 use crate::principal::principal_find;
 use crate::quota::{counted, has_quota};
 use crate::vm::{right_of, vm_find};
@@ -96,6 +96,7 @@ async fn give(change: &mut Change, before: &Vm, to: PrincipalId) -> Result<(), E
     name_is_free(change, to, &before.asked.body.name, "/to").await?;
     let defaults = change.quota_defaults;
     has_quota(change, &defaults, to, &counted(&before.asked)).await?;
+    let were = change.ssh_key_list_of_vm(id, before.account_keys).await?;
     change.vm_owner_update(id, to).await?;
     // It is more than any share now.
     change.share_delete(id, to).await?;
@@ -106,7 +107,8 @@ async fn give(change: &mut Change, before: &Vm, to: PrincipalId) -> Result<(), E
         false => raised(now),
     };
     let keys = accepted_keys(change, id, &before.own_keys, before.account_keys).await?;
-    keys_accept(&mut now.asked.body, keys);
+    keys_accept(before, &mut now, keys)?;
+    keys_remember(change, &now, &were).await?;
     // The image is there already; whoever rebuilds from it brings credentials of their own.
     now.asked.body.registry_secret = None;
     change.withdraws_rights();

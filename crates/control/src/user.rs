@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use model::{PrincipalName, Problem, ProblemCode, Role, Scope, TokenId, UserId};
+use model::{PrincipalName, Problem, ProblemCode, Role, Scope, TokenId, UserId, VmId};
 use store::{Member, Principal, Read, User};
 
 use crate::account::account_find;
@@ -90,7 +90,7 @@ impl Control {
         };
         change.about(user.id);
         change.principal_insert(&Principal::User(user.clone())).await?;
-        let code = self.code_new(&mut change, user.id).await?;
+        let code = self.code_new(&mut change, caller, user.id).await?;
         self.commit(change).await?;
         tracing::info!(user.id = %caller.user, created.id = %user.id, %role, "user created");
         Ok((user, code))
@@ -137,18 +137,24 @@ impl Control {
         let user = account_find(&mut change, caller, user, Operation::UserDelete).await?;
         change.about(user.id);
         an_admin_is_left(&mut change, &user).await?;
-        // Before its VMs are given away, which leaves open sessions alone.
-        let opened = change.vm_ids_of_principal(user.id.into()).await?;
-        change.ssh_keys_delete(user.id).await?;
-        keys_withdraw(&mut change, &opened).await?;
+        let opened = opened_by(&mut change, user.id).await?;
         let others = change.admin_fetch_besides(user.id).await?;
         let keeper = others.filter(|_| caller.user == user.id).unwrap_or(caller.user);
         vms_give_all(&mut change, keeper, user.id.into(), heir).await?;
         change.principal_delete(user.id.into()).await?;
+        keys_withdraw(&mut change, &opened, &[user.id]).await?;
         self.commit(change).await?;
         tracing::info!(user.id = %caller.user, removed.id = %user.id, "user removed");
         Ok(())
     }
+}
+
+/// The VMs that a user may have sessions on: those it may use, and those where sessions stayed.
+pub(crate) async fn opened_by(read: &mut Read, user: UserId) -> Result<Vec<VmId>, Error> {
+    let may_use = read.vm_ids_of_principal(user.into()).await?;
+    let stayed = read.past_key_vms(user).await?;
+    let all: BTreeSet<_> = may_use.into_iter().chain(stayed).collect();
+    Ok(all.into_iter().collect())
 }
 
 /// Refuses to take the last admin away who may come in: nobody could mend that.

@@ -65,7 +65,7 @@ pub(crate) async fn vm_find(
     }
     match operation.need() {
         Need::Vm(needed) if right < needed => Err(forbidden(&vm, needed).into()),
-        Need::Vm(_) if operation.scope() == Scope::VmWrite && is_another(caller, &vm) => {
+        Need::Vm(_) if operation.scope() == Some(Scope::VmWrite) && is_another(caller, &vm) => {
             Err(changed(&vm).into())
         }
         Need::Vm(_) | Need::SignedIn | Need::Account | Need::Holder | Need::Team(_) | Need::Admin => Ok(vm),

@@ -1,11 +1,12 @@
 //! SSH public keys as OpenSSH writes them on one line: `TYPE BASE64 [COMMENT]`.
 //!
 //! The blob is a sequence of strings, each behind its length (RFC 4251 section 5), and begins with its own type
-//! (RFC 4253 section 6.6). It is taken apart far enough to know its type and strength; the guest's SSH server does
-//! the cryptography.
+//! (RFC 4253 section 6.6). It is taken apart far enough to know its type, its strength and that nothing else is in it;
+//! the guest's SSH server does the cryptography.
 //!
-//! What people give is read by [`FromStr`], which refuses what no guest would accept. What was kept is read by serde,
-//! which asks for the form alone: a key that an earlier version let in must not make a VM unreadable.
+//! What people give is read by [`FromStr`], which refuses what no guest would accept, and what is longer than any key is:
+//! keys travel in plans and in the configuration of guests. What was kept is read by serde, which asks for the form
+//! alone: a key that an earlier version let in must not make a VM unreadable.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,6 +37,15 @@ pub enum KeyError {
     /// DSA, which OpenSSH has given up.
     #[error("DSA keys are too weak; make another with: ssh-keygen -t ed25519")]
     Dsa,
+    /// More than a key is.
+    #[error("this line of {0} bytes is too long for a public key; one has up to {LONGEST_LINE}")]
+    Long(usize),
+    /// More is written behind the key than its name.
+    #[error("the comment behind the key has {0} characters; make it {LONGEST_COMMENT} or fewer")]
+    Comment(usize),
+    /// RSA with a modulus of so many bits.
+    #[error("an RSA key of {0} bits is longer than SSH servers take; make one with: ssh-keygen -t ed25519")]
+    LongRsa(usize),
     /// RSA with a modulus of so few bits.
     #[error(
         "an RSA key of {0} bits is too weak; give one of {SHORTEST_RSA} or more, or make one with: ssh-keygen -t ed25519"
@@ -55,22 +65,37 @@ pub struct PublicKey {
     digest: [u8; 32],
 }
 
+/// Bytes of the longest line.
+const LONGEST_LINE: usize = 16 * 1024;
+const LONGEST_COMMENT: usize = 255;
+/// Bytes of the longest name of an application that a security key's key is for; OpenSSH's own is `ssh:`.
+const LONGEST_APPLICATION: usize = 255;
+
 /// Bits of the shortest RSA modulus (NIST SP 800-131A).
 const SHORTEST_RSA: usize = 2048;
+/// Bits of the longest one (OpenSSH, `SSHBUF_MAX_BIGNUM`).
+const LONGEST_RSA: usize = 16_384;
 
 const RSA: &str = "ssh-rsa";
 const DSA: &str = "ssh-dss";
 /// How the types of all certificates end (OpenSSH, PROTOCOL.certkeys).
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
+const ED25519: &str = "ssh-ed25519";
+const ECDSA_256: &str = "ecdsa-sha2-nistp256";
+const ECDSA_384: &str = "ecdsa-sha2-nistp384";
+const ECDSA_521: &str = "ecdsa-sha2-nistp521";
+const SECURITY_ED25519: &str = "sk-ssh-ed25519@openssh.com";
+const SECURITY_ECDSA: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
+
 const ACCEPTED: [&str; 7] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
+    ED25519,
+    ECDSA_256,
+    ECDSA_384,
+    ECDSA_521,
     RSA,
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
+    SECURITY_ED25519,
+    SECURITY_ECDSA,
 ];
 
 impl PublicKey {
@@ -109,15 +134,17 @@ impl FromStr for PublicKey {
         if let Some(option) = option_before(line) {
             return Err(KeyError::Option(option.to_owned()));
         }
-        let (kind, blob) = frame(line)?;
-        match kind {
-            RSA => is_long(&blob)?,
-            DSA => return Err(KeyError::Dsa),
-            kind if kind.ends_with(CERTIFICATE) => return Err(KeyError::Certificate),
-            kind if !ACCEPTED.contains(&kind) => return Err(KeyError::Type(kind.to_owned())),
-            _ => {}
+        if line.len() > LONGEST_LINE {
+            return Err(KeyError::Long(line.len()));
         }
-        Ok(Self::of(line, &blob))
+        let (kind, blob) = frame(line)?;
+        is_whole(kind, &blob)?;
+        let key = Self::of(line, &blob);
+        let comment = key.comment().chars().count();
+        if comment > LONGEST_COMMENT {
+            return Err(KeyError::Comment(comment));
+        }
+        Ok(key.tidied())
     }
 }
 
@@ -127,6 +154,14 @@ impl PublicKey {
             line: line.to_owned(),
             digest: Sha256::digest(blob).into(),
         }
+    }
+
+    /// The same with one space between the words, however many there were.
+    fn tidied(self) -> Self {
+        let words = self.line.split_ascii_whitespace().take(2);
+        let comment = Some(self.comment()).filter(|comment| !comment.is_empty());
+        let line = words.chain(comment).collect::<Vec<_>>().join(" ");
+        Self { line, ..self }
     }
 }
 
@@ -171,21 +206,50 @@ impl<'a> Iterator for Strings<'a> {
     }
 }
 
-/// Refuses an RSA key whose modulus is short: the third string of three, a number in two's complement (RFC 4251
-/// section 5, `mpint`).
-fn is_long(blob: &[u8]) -> Result<(), KeyError> {
+/// Refuses a blob that is not what its type says, from end to end.
+fn is_whole(kind: &str, blob: &[u8]) -> Result<(), KeyError> {
     let mut strings = Strings(blob);
-    let (Some(modulus), true) = (strings.nth(2), strings.0.is_empty()) else {
-        return Err(KeyError::Form);
+    let parts: Vec<&[u8]> = strings.by_ref().skip(1).collect();
+    let is_read = strings.0.is_empty();
+    // An uncompressed point (SEC 1, section 2.3.3), the only form that OpenSSH reads.
+    let is_point =
+        |point: &[u8], coordinate: usize| point.len() == 1 + 2 * coordinate && point.first() == Some(&4);
+    let is_good = match (kind, parts.as_slice()) {
+        (RSA, [_, modulus]) => {
+            return is_read
+                .then_some(modulus)
+                .ok_or(KeyError::Form)
+                .and_then(|modulus| is_strong(modulus));
+        }
+        (ED25519, [point]) => point.len() == 32,
+        (ECDSA_256, [b"nistp256", point]) => is_point(point, 32),
+        (ECDSA_384, [b"nistp384", point]) => is_point(point, 48),
+        (ECDSA_521, [b"nistp521", point]) => is_point(point, 66),
+        (SECURITY_ED25519, [point, application]) => {
+            point.len() == 32 && application.len() <= LONGEST_APPLICATION
+        }
+        (SECURITY_ECDSA, [b"nistp256", point, application]) => {
+            is_point(point, 32) && application.len() <= LONGEST_APPLICATION
+        }
+        (DSA, _) => return Err(KeyError::Dsa),
+        (kind, _) if kind.ends_with(CERTIFICATE) => return Err(KeyError::Certificate),
+        (kind, _) if !ACCEPTED.contains(&kind) => return Err(KeyError::Type(kind.to_owned())),
+        (_, _) => false,
     };
+    (is_good && is_read).then_some(()).ok_or(KeyError::Form)
+}
+
+/// Refuses a modulus that is short or very long: a number in two's complement (RFC 4251 section 5, `mpint`).
+fn is_strong(modulus: &[u8]) -> Result<(), KeyError> {
     let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
     let significant = modulus.get(zeros..).unwrap_or_default();
     let unused = significant.first().map_or(0, |byte| byte.leading_zeros());
     let bits = (significant.len() * 8).saturating_sub(usize::try_from(unused).unwrap_or_default());
-    if bits < SHORTEST_RSA {
-        return Err(KeyError::ShortRsa(bits));
+    match bits {
+        _ if bits < SHORTEST_RSA => Err(KeyError::ShortRsa(bits)),
+        _ if bits > LONGEST_RSA => Err(KeyError::LongRsa(bits)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl TryFrom<String> for PublicKey {
@@ -220,7 +284,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh somebody";
 
     const RSA_1024: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDE2TZ+wJuvhxQf/xShwFoi4J+nZlgJHkT7VUvIHV/QwPO9dhkaTTKs3ZgQ/jSY+XGeA5b18SEfIWlPMzK5qQXYhqkGnwe7ye3WMx1frfo/dIFhtfJTnZ+o7aqHUwauJqJdxKfcKPv5gQyyl/4N1LzpicEPnxlRZGc9Hz82qKV8PQ==";
     const RSA_2047: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAFi93KFZB5yuKggbJeBtI0LriY+Br4rv/uO7UwEe4elM8rPBIdtHTpBsWw3Rp8RbpN2aVQhCvwK58M1h7RxRKR7ozqVNizvw2KU4ops3nmMsyzVbgc6jBJzKf+6r9ibRFrDr0dYKdsftbZZYJKW2DzmzIbFyDFQjbBClst+vdmRbfPx7FtU67F7HydV5BR1QD9N4Q29OmoalK8QH1nqsIyieimIROuSjdNWmQMnC3yEa+pAaTsYe7PTEgYcTsGjak2SPjIgV3ipl/rmk6CrmKOyPwxl7VAf+bfLGHrhlulNUbGJlk6ZQH8upXaHYyf8r686F7NeVQs7bWmj1l78oWIs=";
@@ -279,7 +343,7 @@ mod tests {
         assert!(RSA_2048.parse::<PublicKey>().is_ok());
         assert!(ECDSA.parse::<PublicKey>().is_ok());
         assert_eq!(refused(CERTIFIED), KeyError::Certificate);
-        let other = format!("ssh-xmss {}", BASE64.encode(b"\0\0\0\x08ssh-xmssxxxx"));
+        let other = line("ssh-xmss", &[b"xxxx"]);
         assert_eq!(refused(&other), KeyError::Type("ssh-xmss".into()));
     }
 
@@ -305,6 +369,69 @@ mod tests {
             let line = format!("ssh-rsa {}", BASE64.encode(&bad));
             assert_eq!(line.parse::<PublicKey>(), Err(KeyError::Form));
         }
+    }
+
+    /// A line of a type, with these strings behind it.
+    fn line(kind: &str, strings: &[&[u8]]) -> String {
+        let mut blob = Vec::new();
+        for string in [kind.as_bytes()].iter().chain(strings) {
+            blob.extend(u32::try_from(string.len()).unwrap().to_be_bytes());
+            blob.extend(*string);
+        }
+        format!("{kind} {}", BASE64.encode(&blob))
+    }
+
+    #[test]
+    fn a_blob_holds_what_its_type_says_and_no_more() {
+        let point = |length: usize| [&[4][..], &vec![1; length - 1]].concat();
+        let (short, middle, long) = (point(65), point(97), point(133));
+        let good: [(&str, &[&[u8]]); 6] = [
+            (ED25519, &[&[1; 32]]),
+            (ECDSA_256, &[b"nistp256", &short]),
+            (ECDSA_384, &[b"nistp384", &middle]),
+            (ECDSA_521, &[b"nistp521", &long]),
+            (SECURITY_ED25519, &[&[1; 32], b"ssh:"]),
+            (SECURITY_ECDSA, &[b"nistp256", &short, b"ssh:"]),
+        ];
+        for (kind, strings) in good {
+            assert!(line(kind, strings).parse::<PublicKey>().is_ok(), "{kind}");
+            let more = [strings, &[b"more"]].concat();
+            assert_eq!(
+                line(kind, &more).parse::<PublicKey>(),
+                Err(KeyError::Form),
+                "{kind}"
+            );
+            for index in 0..strings.len() {
+                let mut other = strings.to_vec();
+                let longer = [strings[index], &[0; 300]].concat();
+                other[index] = &longer;
+                assert_eq!(
+                    line(kind, &other).parse::<PublicKey>(),
+                    Err(KeyError::Form),
+                    "{kind} {index}"
+                );
+                other[index] = &strings[index][1..];
+                let shorter = line(kind, &other).parse::<PublicKey>();
+                assert!(shorter.is_err() || strings[index] == b"ssh:", "{kind} {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_any_key_is_refused_by_name() {
+        let spaces = " ".repeat(LONGEST_LINE);
+        let long = format!("{GOOD}{spaces}x");
+        assert_eq!(long.parse::<PublicKey>(), Err(KeyError::Long(long.len())));
+        let commented = |characters| format!("{} {}", line(ED25519, &[&[1; 32]]), "ä".repeat(characters));
+        assert!(commented(LONGEST_COMMENT).parse::<PublicKey>().is_ok());
+        let refused = commented(LONGEST_COMMENT + 1).parse::<PublicKey>();
+        assert_eq!(refused, Err(KeyError::Comment(LONGEST_COMMENT + 1)));
+        let rsa = |bytes| line(RSA, &[&[1, 0, 1], &vec![0xff; bytes]]).parse::<PublicKey>();
+        assert!(rsa(LONGEST_RSA / 8).is_ok());
+        assert_eq!(rsa(LONGEST_RSA / 8 + 1), Err(KeyError::LongRsa(LONGEST_RSA + 8)));
+        // Spaces between the words are not kept, so they cannot make a line longer.
+        let wide: PublicKey = GOOD.replace(' ', "  \t ").parse().unwrap();
+        assert_eq!(wide.as_str(), GOOD);
     }
 
     #[test]

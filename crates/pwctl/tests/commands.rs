@@ -138,7 +138,7 @@ async fn what_is_chosen_at_create_is_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_listed_added_and_removed() {
-    const MADE: &str = "SHA256:AHS84ywmoTdBQ129pVaotvD6y8FVSR/RhPISqRUfXvc";
+    const MADE: &str = "SHA256:n1OEOyl5z2ZGkEgqBRs6jpZLG4b2FRjmMS+O6+Q/9OE";
     const OTHER: &str = "SHA256:NCeRYfpm4bYWdLTuMh87b9n0jraYiZFCvew08n4GatY";
     let cloud = Cloud::open().await;
     let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG/3j+Ty/cVRSnMedzAQw5IgHTN08zustA8Z7vejqkUw an other";

@@ -94,7 +94,7 @@ fn operation_of(method: &Method, path: Option<&MatchedPath>) -> Option<Operation
 /// Whether a refusal is one to keep: of a right, whatever was asked; of a change, if it was understood at all. Faults and
 /// rates are for the log.
 const fn counts(operation: Operation, code: ProblemCode) -> bool {
-    let changes = !matches!(operation.scope(), Scope::VmRead | Scope::AccountRead);
+    let changes = !matches!(operation.scope(), Some(Scope::VmRead | Scope::AccountRead));
     match code {
         ProblemCode::UserDisabled
         | ProblemCode::TokenExpired

@@ -66,7 +66,7 @@ fn operation(request: &Request) -> Option<Operation> {
         .find(is_it)
         .filter(|_| request.method() == Method::POST)?;
     match endpoint.access {
-        Access::Scope(_) => Operation::ALL
+        Access::Token | Access::Scope(_) => Operation::ALL
             .iter()
             .copied()
             .find(|operation| operation.as_str() == endpoint.operation_id),

@@ -195,7 +195,7 @@ fn to<T: 'static>(
     let route = on(method, handler);
     let route = match endpoint.access {
         Access::Open => route.layer(from_fn(open)),
-        Access::Scope(_) => route,
+        Access::Token | Access::Scope(_) => route,
     };
     if endpoint.operation_id == w::WAIT.operation_id {
         // It has a limit of its own.

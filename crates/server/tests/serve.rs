@@ -109,7 +109,7 @@ async fn host_reports(bus: &Bus, control: &Control) {
 }
 
 fn wish() -> CreateVm {
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me";
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh me";
     CreateVm {
         name: "web".into(),
         image: "debian".into(),

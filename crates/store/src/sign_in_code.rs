@@ -1,7 +1,9 @@
 //! One-time codes to sign in with. Only their digest is kept, so the database gives nobody a way in.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use model::{Digest, UserId};
+use model::{Digest, Scope, UserId};
 
 use crate::{Read, StoreError, Write, row};
 
@@ -14,6 +16,10 @@ pub struct SignInCode {
     pub user: UserId,
     /// From when on it is good for nothing.
     pub expires_at: Timestamp,
+    /// The most that the token is good for which is made with it; `None` is whatever its user may.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// The latest end of that token; `None` is as long as usual.
+    pub token_expires_at: Option<Timestamp>,
 }
 
 impl Read {
@@ -33,6 +39,8 @@ impl Read {
                     digest: row::parsed(&row, "digest")?,
                     user: row::parsed(&row, "user_id")?,
                     expires_at: row::time(&row, "expires_at")?,
+                    scopes: row::document_or_none(&row, "scopes")?,
+                    token_expires_at: row::time_or_none(&row, "token_expires_at")?,
                 })
             })
             .transpose()
@@ -46,13 +54,22 @@ impl Write {
     /// The database refuses.
     pub async fn sign_in_code_put(&mut self, code: &SignInCode) -> Result<(), StoreError> {
         self.sign_in_codes_delete(code.user).await?;
-        sqlx::query("INSERT INTO sign_in_codes (digest, user_id, expires_at) VALUES ($1, $2, $3)")
-            .bind(code.digest.to_string())
-            .bind(code.user.to_string())
-            .bind(code.expires_at.as_millisecond())
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("keep a one-time code"))?;
+        let scopes = code.scopes.as_ref();
+        let scopes = scopes
+            .map(|scopes| row::keep_document("scopes", scopes))
+            .transpose()?;
+        sqlx::query(
+            "INSERT INTO sign_in_codes (digest, user_id, expires_at, scopes, token_expires_at) \
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(code.digest.to_string())
+        .bind(code.user.to_string())
+        .bind(code.expires_at.as_millisecond())
+        .bind(scopes)
+        .bind(code.token_expires_at.map(Timestamp::as_millisecond))
+        .execute(self.connection())
+        .await
+        .map_err(StoreError::sql("keep a one-time code"))?;
         Ok(())
     }
 

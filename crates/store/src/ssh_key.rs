@@ -110,19 +110,6 @@ impl Write {
         Ok(())
     }
 
-    /// Forgets all keys of a user.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub async fn ssh_keys_delete(&mut self, user: UserId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM ssh_keys WHERE user_id = $1")
-            .bind(user.to_string())
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("forget the keys of a user"))?;
-        Ok(())
-    }
-
     /// Forgets a user's key; gives whether there was one.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::{Digest, Scope, TokenId, UserId};
 use sqlx::sqlite::SqliteRow;
 
-use crate::{Read, StoreError, Write, row};
+use crate::{Read, StoreError, User, Write, row};
 
 /// A token that was given out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,40 @@ impl Read {
             .await
             .map_err(StoreError::sql("read a user's token"))?;
         found.as_ref().map(token).transpose()
+    }
+
+    /// A user's token by its id, together with the user as it is now.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn token_fetch_with_user(
+        &mut self,
+        user: UserId,
+        id: TokenId,
+    ) -> Result<Option<(Token, User)>, StoreError> {
+        const SQL: &str = "\
+            SELECT tokens.*, principals.name AS user_name, principals.role AS user_role, \
+            principals.disabled AS user_disabled, principals.created_at AS user_created_at \
+            FROM tokens JOIN principals ON principals.id = tokens.user_id \
+            WHERE tokens.user_id = $1 AND tokens.id = $2";
+        let found = sqlx::query(SQL)
+            .bind(user.to_string())
+            .bind(id.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read a user's token and the user"))?;
+        found
+            .map(|row| {
+                let user = User {
+                    id: user,
+                    name: row::parsed(&row, "user_name")?,
+                    role: row::parsed(&row, "user_role")?,
+                    disabled: row::flag(&row, "user_disabled")?,
+                    created_at: row::time(&row, "user_created_at")?,
+                };
+                Ok((token(&row)?, user))
+            })
+            .transpose()
     }
 
     /// A user's tokens, oldest first.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use model::{Asked, ByteSize, HostId, Power, PrincipalId, PublicKey, Role, UserId, VmBody, VmId, VmOptions};
 use store::{Host, Life, NewVm, Principal, Store, User, VmFilter, VmOrder, VmPage, VmPlace, VmsOf, Write};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh somebody";
 const VMS: u64 = 10_000;
 const LIMIT: u32 = 101;
 

@@ -4,8 +4,8 @@ use model::{Action, ByteSize, Phase, Power, ProblemCode, Verdict, VmId, status_f
 use proptest::prelude::*;
 
 use super::host::FakeHost;
-use super::world::World;
-use crate::{ChangeVm, Error, ResizeVm, VmView};
+use super::world::{World, request};
+use crate::{ChangeVm, CreateVm, Error, LifeWish, ResizeVm, VmView};
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,16 @@ struct Story {
 impl Story {
     async fn new() -> Self {
         let (world, host) = World::with_host().await;
-        let vm = world.create("web").await.asked.id;
+        // Something to extend; its end is never met here.
+        let wish = CreateVm {
+            life: LifeWish {
+                ttl: Some(3600),
+                ..LifeWish::default()
+            },
+            ..request("web")
+        };
+        let made = world.control.vm_create(&world.caller, wish).await.unwrap();
+        let vm = made.asked.id;
         Self {
             world,
             host,
@@ -98,7 +107,8 @@ impl Story {
                 })
                 .await
             }
-            Action::Extend | Action::Change => {
+            Action::Extend => control.vm_extend(caller, vm, 60).await,
+            Action::Change => {
                 let comment = format!("{} {}", super::world::KEY, self.asked);
                 let keys = Some(vec![comment.parse().unwrap()]);
                 control

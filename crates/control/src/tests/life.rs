@@ -169,6 +169,17 @@ async fn more_time_takes_back_that_it_goes_and_a_start_gives_it_again() {
     assert_eq!(refused.problem.code, ProblemCode::InvalidValue);
 }
 
+/// Who may manage a VM may not remove it, not by giving it an end either.
+#[tokio::test]
+async fn one_without_an_end_is_not_given_one() {
+    let (world, _host, id) = with(LifeWish::default()).await;
+    let refused = world.control.vm_extend(&world.caller, &id.into(), 1).await;
+    let refused = refused.unwrap_err().problem;
+    assert_eq!(refused.code, ProblemCode::WrongStatus);
+    assert!(refused.hint.is_some_and(|hint| hint.contains("--ttl")));
+    assert_eq!(vm(&world, id).await.life.expires_at, None);
+}
+
 #[tokio::test]
 async fn a_leased_one_goes_when_its_client_is_away() {
     let (world, host, id) = with(LifeWish {

@@ -375,7 +375,9 @@ fn table() -> String {
             Need::Team(TeamRole::Owner) => "the team's owners",
             Need::Admin => "admins only",
         };
-        text += &format!("| `{}` | `{}` | {who} |\n", operation.as_str(), operation.scope());
+        let scope = operation.scope();
+        let scope = scope.map_or_else(|| "any".to_owned(), |scope| format!("`{scope}`"));
+        text += &format!("| `{}` | {scope} | {who} |\n", operation.as_str());
     }
     text + "\n"
 }

@@ -18,5 +18,6 @@ mod quotas;
 mod restored;
 mod rules;
 mod secrets;
+mod sessions;
 mod signing_in;
 pub(crate) mod world;

@@ -14,7 +14,7 @@ use crate::{Caller, CreateVm, Error, Operation, Origin, PageRequest, PrincipalSe
 pub(super) fn key_of(number: u8) -> PublicKey {
     let last = char::from(b'j' + number % 16);
     let line =
-        format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCE{last} key");
+        format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISE{last} key");
     line.parse().unwrap()
 }
 

@@ -18,7 +18,7 @@ use crate::place::capacity_of;
 use crate::{Caller, Clock, Control, ControlConfig, CreateVm, ListVms, SystemEntropy, VmSelector, VmView};
 
 pub(super) const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh somebody";
 
 /// A clock that moves when it is told to.
 pub(super) struct StoppedClock(Mutex<Timestamp>);

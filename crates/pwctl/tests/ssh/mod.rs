@@ -367,7 +367,8 @@ async fn the_proxy_carries_bytes_both_ways_and_ends_each_by_itself() {
         address: [127, 0, 0, 1],
         port: listener.local_addr().unwrap().port(),
         login: "fred".to_owned(),
-        host_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh".to_owned(),
+        host_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh"
+            .to_owned(),
     };
     cloud.way_in_is(way_in);
     assert_eq!(

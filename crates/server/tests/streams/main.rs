@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use wire::host::HostReport;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh me";
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh me";
 
 struct Running {
     client: Client,

@@ -26,6 +26,17 @@ CREATE TABLE ssh_keys (
     PRIMARY KEY (user_id, fingerprint)
 );
 
+-- Keys that a VM accepted since its last boot and accepts no more, whose sessions stayed open.
+CREATE TABLE past_keys (
+    vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    -- No reference: they are asked for when the user was just removed.
+    user_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    PRIMARY KEY (vm, user_id, fingerprint)
+);
+
+CREATE INDEX past_keys_by_user ON past_keys (user_id, vm);
+
 CREATE TABLE shares (
     vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
     principal TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
@@ -40,7 +51,10 @@ CREATE INDEX shares_by_principal ON shares (principal);
 CREATE TABLE sign_in_codes (
     digest TEXT PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
-    expires_at BIGINT NOT NULL
+    expires_at BIGINT NOT NULL,
+    -- What the token is good for, and until when, that is made with it. NULL: whatever the user may, as long as usual.
+    scopes TEXT,
+    token_expires_at BIGINT
 );
 
 CREATE TABLE audit (
@@ -64,6 +78,9 @@ ALTER TABLE tokens ADD COLUMN scopes TEXT NOT NULL
     DEFAULT '["vm:read","vm:use","vm:write","account:read","account:write","admin"]';
 ALTER TABLE tokens ADD COLUMN expires_at BIGINT;
 ALTER TABLE tokens ADD COLUMN last_used_at BIGINT;
+
+-- The token in the local admin's file: so far every one was.
+INSERT INTO meta (name, value) SELECT 'admin_token', id FROM tokens ORDER BY created_at DESC, id DESC LIMIT 1;
 
 -- The first start after this change gives what has no owner to the local admin.
 ALTER TABLE vms ADD COLUMN owner TEXT REFERENCES principals (id);

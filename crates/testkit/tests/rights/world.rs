@@ -113,13 +113,22 @@ impl World {
     /// A public key that nobody has yet.
     pub(crate) fn key(&self) -> String {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
-        // 43 characters of base64 are the 32 bytes of an Ed25519 key, whatever they are.
-        format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{number:0>43}")
+        // Behind the A, which ends the length, 42 characters of base64 are an Ed25519 key, whatever they are.
+        format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA{number:A>42}")
     }
 
     async fn token(&self, persona: Persona, endpoint: &Endpoint, row: &Row) -> Option<String> {
         match (persona, endpoint.access) {
             // It is good for nothing any more afterwards.
+            (Persona::SmallScope, _) if row.operation == "logout" => {
+                let scopes = [Scope::VmRead];
+                Some(
+                    self.cloud
+                        .token_like(&self.tokens[&Persona::Rightful], scopes, None)
+                        .await
+                        .unwrap(),
+                )
+            }
             (Persona::Rightful | Persona::Stranger, _) if row.operation == "logout" => {
                 let scopes = Scope::of_role(Role::Member);
                 Some(
@@ -133,7 +142,9 @@ impl World {
             (Persona::SmallScope, Access::Scope(scope)) => {
                 Some(self.token_without(scope, row.rightful).await)
             }
-            (Persona::SmallScope, Access::Open) => self.tokens.get(&Persona::Rightful).cloned(),
+            (Persona::SmallScope, Access::Open | Access::Token) => {
+                self.tokens.get(&Persona::Rightful).cloned()
+            }
             (persona, _) => self.tokens.get(&persona).cloned(),
         }
     }

@@ -7,7 +7,7 @@ use model::{Status, VmId};
 use testkit::{Cloud, SimHost, until};
 
 pub(crate) const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh somebody";
 
 /// What is asked of a small VM.
 pub(crate) fn wish(name: &str) -> CreateVm {

@@ -5,7 +5,7 @@ use model::{
     HostId, InstallationId, ProgramEnd, RestartPolicy, SecretId, ServiceAsk, ServiceSeen, ServiceState, VmId,
 };
 
-const SAMPLE_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh";
+const SAMPLE_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh";
 
 fn sample_body() -> VmBody {
     VmBody {
