@@ -86,6 +86,9 @@ impl Change {
         let more = counted(&now.asked).beyond(&counted(&before.asked));
         has_quota(&mut self.write, &self.quota_defaults, now.owner.id, &more).await?;
         self.write.vm_asked_update(&now.asked).await?;
+        if before.asked.body.registry_secret.is_some() && now.asked.body.registry_secret.is_none() {
+            self.write.secret_delete(now.asked.id).await?;
+        }
         if now.life != before.life {
             self.write.vm_life_update(now.asked.id, &now.life).await?;
         }

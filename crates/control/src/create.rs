@@ -10,6 +10,7 @@ use store::{NewVm, Read};
 use crate::change::Change;
 use crate::clock::draw;
 use crate::keys::accepted_keys;
+use crate::needs::needs_renew;
 use crate::place::capacity_of;
 use crate::quota::{counted, has_quota};
 use crate::vm::right_of;
@@ -31,6 +32,7 @@ impl Control {
         let mut body = request.into_body()?;
         if registry_auth.is_some() {
             body.registry_secret = Some(secret::next(None, self.inner.entropy.as_ref())?);
+            needs_renew(&mut body);
         }
         let id = VmId::from_random(draw(self.inner.entropy.as_ref())?);
         let mut change = self.change_by(caller, Operation::VmCreate).await?;
@@ -66,6 +68,7 @@ impl Control {
             &mut change,
             id,
             asked.body.registry_secret,
+            caller.user,
             registry_auth.as_ref(),
         )
         .await?;

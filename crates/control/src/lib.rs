@@ -49,6 +49,7 @@ mod labels;
 mod life;
 mod list;
 mod meter;
+mod needs;
 mod news;
 mod once;
 mod page;
@@ -100,6 +101,7 @@ pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use patch::{ChangeService, ChangeVm};
 pub use place::{HostSnapshot, Refusal, Refused, Request, place};
 pub use quota::QuotaView;
+pub use rebuild::RebuildVm;
 pub use request::{
     CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector, VmSelector,
 };

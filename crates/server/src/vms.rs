@@ -106,10 +106,7 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
             idle_after: wish.idle_after_seconds,
             lease: wish.lease_seconds,
         },
-        registry_auth: wish.registry_auth.map(|given| RegistryCredentials {
-            username: given.username,
-            password: given.password,
-        }),
+        registry_auth: wish.registry_auth.map(credentials),
         options: VmOptions {
             service: service_ask(wish.service.unwrap_or_default())?,
             user_cas: keys("/user_cas", &wish.user_cas)?,
@@ -143,6 +140,14 @@ fn service_ask(wish: api::CreateService) -> Result<ServiceAsk, Problem> {
 /// The value, or a refusal that names its place. The errors of `model` say themselves what would be right.
 pub(crate) fn at<T, E: std::error::Error>(pointer: &str, value: Result<T, E>) -> Result<T, Problem> {
     value.map_err(|error| Problem::new(ProblemCode::InvalidValue, error.to_string()).at(pointer))
+}
+
+/// What a registry is asked with.
+pub(crate) fn credentials(given: api::RegistryAuth) -> RegistryCredentials {
+    RegistryCredentials {
+        username: given.username,
+        password: given.password,
+    }
 }
 
 /// A VM as callers see it.

@@ -10,8 +10,8 @@ use super::people::who;
 use super::world::{World, request};
 use crate::{
     AuditFilter, Caller, ChangeVm, CreateToken, CreateVm, Error, HostSelector, ListVms, LogRequest, Need,
-    Operation, PageRequest, PrincipalSelector, ResizeVm, Since, StreamRequest, UserSelector, VmSelector,
-    WaitFor,
+    Operation, PageRequest, PrincipalSelector, RebuildVm, ResizeVm, Since, StreamRequest, UserSelector,
+    VmSelector, WaitFor,
 };
 
 /// Who tries.
@@ -208,7 +208,10 @@ impl Stage {
             Operation::VmStart => control.vm_start(caller, &on.vm).await.map(drop),
             Operation::VmStop => control.vm_stop(caller, &on.vm).await.map(drop),
             Operation::VmRestart => control.vm_restart(caller, &on.vm).await.map(drop),
-            Operation::VmRebuild => control.vm_rebuild(caller, &on.vm, None).await.map(drop),
+            Operation::VmRebuild => control
+                .vm_rebuild(caller, &on.vm, RebuildVm::default())
+                .await
+                .map(drop),
             Operation::VmResize => control
                 .vm_resize(caller, &on.vm, ResizeVm::default())
                 .await

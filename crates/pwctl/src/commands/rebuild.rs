@@ -6,6 +6,7 @@ use crate::bulk::{Done, Vms, confirm};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::registry::Registry;
 use crate::wait::Goal;
 use crate::{complete, image, ssh_config};
 
@@ -23,6 +24,8 @@ pub(crate) struct Rebuild {
     /// Another image, as create takes it [default: its own, as that is now]
     #[arg(long, value_name = "REF", add = complete::images())]
     image: Option<String>,
+    #[command(flatten)]
+    registry: Registry,
     /// Ask nothing
     #[arg(long, short)]
     yes: bool,
@@ -48,7 +51,10 @@ impl Rebuild {
             let question = |names: &str| format!("Make {names} anew, and lose what is on their disks?");
             confirm(&client, &names, question, "what is on disks is to be lost").await?;
         }
-        let wish = RebuildVm { image };
+        let wish = RebuildVm {
+            image,
+            registry_auth: self.registry.auth().await?,
+        };
         let asked = Done::ask(&names, async |vm| client.vm_rebuild(vm, &wish).await).await;
         let done = asked
             .wait_for(&client, Goal::of_power, self.waiting, output)
