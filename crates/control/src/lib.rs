@@ -43,6 +43,7 @@ mod follow;
 mod found;
 mod heard;
 mod host;
+mod image;
 mod intake;
 mod keys;
 mod labels;

@@ -177,6 +177,7 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         ssh: vm.ssh(),
         labels: vm.labels.clone(),
         keys: vm.own_keys.iter().map(ToString::to_string).collect(),
+        user_keys: vm.account_keys,
         user_cas: body.options.user_cas.iter().map(ToString::to_string).collect(),
         image_keys: body.options.image_keys,
         console: body.options.console,

@@ -3,7 +3,10 @@
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::{Client, ClientError};
-use crate::{MAX_LIMIT, VmList, VmQuery, vms};
+use crate::{
+    FoundList, FoundVm, Host, HostList, Image, ImageList, MAX_LIMIT, PageQuery, VmList, VmQuery, hosts,
+    images, vms,
+};
 
 /// All of them fail as [`ClientError`] says.
 impl Client {
@@ -56,5 +59,56 @@ impl Client {
     /// All VMs, oldest first.
     pub async fn vm_list(&self) -> Result<VmList, ClientError> {
         self.vm_list_of(VmQuery::default()).await
+    }
+
+    /// All images that hosts hold, as far as this client may know of them.
+    pub async fn image_list(&self) -> Result<ImageList, ClientError> {
+        let page = async |page: &PageQuery| -> Result<(Vec<Image>, _), _> {
+            let page: ImageList = self.answer(self.request(&images::LIST, &[])?.query(page)).await?;
+            Ok((page.items, page.next))
+        };
+        let (items, next) = (whole(page).await?, None);
+        Ok(ImageList { items, next })
+    }
+
+    /// All hosts.
+    pub async fn host_list(&self) -> Result<HostList, ClientError> {
+        let page = async |page: &PageQuery| -> Result<(Vec<Host>, _), _> {
+            let page: HostList = self.answer(self.request(&hosts::LIST, &[])?.query(page)).await?;
+            Ok((page.items, page.next))
+        };
+        let (items, next) = (whole(page).await?, None);
+        Ok(HostList { items, next })
+    }
+
+    /// All VMs found on a host.
+    pub async fn host_found_list(&self, host: &str) -> Result<FoundList, ClientError> {
+        let page = async |page: &PageQuery| -> Result<(Vec<FoundVm>, _), _> {
+            let page: FoundList = self
+                .answer(self.request(&hosts::FOUND, &[host])?.query(page))
+                .await?;
+            Ok((page.items, page.next))
+        };
+        let (items, next) = (whole(page).await?, None);
+        Ok(FoundList { items, next })
+    }
+}
+
+/// The things of all pages, one page after the other.
+async fn whole<T>(
+    page: impl AsyncFn(&PageQuery) -> Result<(Vec<T>, Option<String>), ClientError>,
+) -> Result<Vec<T>, ClientError> {
+    let mut items = Vec::new();
+    let mut query = PageQuery {
+        limit: Some(MAX_LIMIT),
+        cursor: None,
+    };
+    loop {
+        let (more, next) = page(&query).await?;
+        items.extend(more);
+        query.cursor = next;
+        if query.cursor.is_none() {
+            return Ok(items);
+        }
     }
 }
