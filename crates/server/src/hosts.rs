@@ -9,6 +9,7 @@ use model::{Capacity, Phase, Problem, ProblemCode, Status, VmId};
 
 use crate::auth::Signed;
 use crate::body::Body;
+use crate::if_match::{Answer, shown};
 use crate::query::{Asked, page};
 use crate::refusal::Refusal;
 use crate::vms;
@@ -44,12 +45,12 @@ pub(crate) async fn adopt(
     Signed(caller): Signed,
     Path((host, vm)): Path<(String, String)>,
     Body(wish): Body<api::Adopt>,
-) -> Result<Json<api::Vm>, Refusal> {
+) -> Answer {
     let name = vms::at("/name", wish.name.map(|name| name.parse()).transpose())?;
     let vm = control
         .found_adopt(&caller, &host.parse()?, found_id(&vm)?, name)
         .await?;
-    Ok(Json(vms::shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn found_delete(

@@ -104,7 +104,7 @@ impl World {
         let url = format!("http://{}", listener.local_addr()?);
         let mut tasks = JoinSet::new();
         let served = control.clone();
-        tasks.spawn(async move { server::serve(listener, served, std::future::pending()).await });
+        tasks.spawn(async move { server::serve(door(listener), served, std::future::pending()).await });
         let driven = control.clone();
         tasks.spawn(async move { driven.run(std::future::pending()).await });
         let mut orders = BTreeMap::new();
@@ -216,4 +216,11 @@ pub(crate) fn wish(name: String) -> CreateVm {
         keys: vec![KEY.to_owned()],
         ..CreateVm::default()
     }
+}
+
+/// All clients of a bench come from one address.
+fn door(listener: TcpListener) -> Door {
+    let mut door = Door::from(listener);
+    door.edges.limits.connections_per_address = door.edges.limits.connections;
+    door
 }
