@@ -12,6 +12,7 @@ use bus::Bus;
 use control::{Caller, Control, ControlConfig, Meter, Origin, Retention};
 use link::Link;
 use model::{HostId, Phase, Role, VmId};
+use server::Door;
 use store::{Store, Vm};
 use testkit::Fault;
 use tokio::net::TcpListener;

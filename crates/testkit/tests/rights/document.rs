@@ -12,7 +12,8 @@ use crate::world::Answer;
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(api::openapi()).unwrap());
 
 /// Headers that belong to HTTP and to the way there: the document says nothing of them.
-const OF_HTTP: [&str; 6] = [
+const OF_HTTP: [&str; 7] = [
+    "cache-control",
     "connection",
     "content-length",
     "content-type",
