@@ -126,6 +126,8 @@ CREATE TABLE secrets (
     vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
     -- Rises when the content is replaced; the one before is gone then.
     version BIGINT NOT NULL,
+    -- The user who presented them.
+    presented_by TEXT NOT NULL,
     data TEXT NOT NULL
 );
 

@@ -6,7 +6,7 @@ use model::{ProblemCode, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Access, Answer, Content, Endpoint, Shape, Vm};
+use crate::{Access, Answer, Content, Endpoint, RegistryAuth, Shape, Vm};
 
 /// What a VM is made anew from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -16,6 +16,10 @@ pub struct RebuildVm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, example = "docker.io/library/debian:12")]
     pub image: Option<String>,
+    /// What the image is pulled with from now on. Without it, the credentials that the VM has stay for the very same
+    /// reference, and for another one of its repository where you presented them; else they are forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<RegistryAuth>,
 }
 
 /// The size that a VM shall have. What is left out stays as it is.

@@ -78,8 +78,8 @@ pub enum QueryKind {
     Path,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// Any texts: the parameter may come several times.
-    Texts,
+    /// Any texts: the parameter may come so many times.
+    Texts(usize),
 }
 
 /// One good answer.

@@ -7,6 +7,7 @@ use model::{HostId, ProblemCode, Scope, VmId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::lists::PAGE;
 use crate::{Access, Answer, Content, Endpoint, Shape, Vm, VmStatus};
 
 /// A host.
@@ -114,14 +115,14 @@ pub const LIST: Endpoint = Endpoint {
     operation_id: "host_list",
     summary: "List hosts",
     access: Access::Scope(Scope::Admin),
-    query: &[],
+    query: PAGE,
     request: None,
     answers: &[Answer {
         status: 200,
         description: "The hosts",
         content: Content::Json(Shape::of::<HostList>()),
     }],
-    problems: &[],
+    problems: &[ProblemCode::InvalidCursor],
 };
 
 /// Lists the VMs found on a host.
@@ -131,14 +132,14 @@ pub const FOUND: Endpoint = Endpoint {
     operation_id: "host_found_list",
     summary: "List the VMs a host holds that nobody here asked for",
     access: Access::Scope(Scope::Admin),
-    query: &[],
+    query: PAGE,
     request: None,
     answers: &[Answer {
         status: 200,
         description: "The found VMs",
         content: Content::Json(Shape::of::<FoundList>()),
     }],
-    problems: &[ProblemCode::NotFound],
+    problems: &[ProblemCode::NotFound, ProblemCode::InvalidCursor],
 };
 
 /// Adopts a found VM.

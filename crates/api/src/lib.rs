@@ -25,6 +25,7 @@ pub mod exec;
 mod exit;
 pub mod files;
 pub mod frame;
+mod headers;
 pub mod hosts;
 pub mod images;
 mod key_line;

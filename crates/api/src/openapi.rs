@@ -24,7 +24,7 @@ use crate::endpoint::{
 };
 use crate::{
     Access, Content, Endpoint, IDEMPOTENCY_KEY, PROBLEM_MEDIA_TYPE, ProblemDocument, Shape, code_row,
-    endpoints, links,
+    endpoints, headers, links,
 };
 
 /// The document as it is checked in beside this crate; a test holds it equal to [`openapi`].
@@ -56,7 +56,11 @@ pub fn openapi() -> OpenApi {
         .build();
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas())
-        .security_scheme(SCHEME, SecurityScheme::Http(token))
+        .security_scheme(SCHEME, SecurityScheme::Http(token));
+    let components = headers::components()
+        .fold(components, |components, (name, header)| {
+            components.header(name, header)
+        })
         .build();
     OpenApiBuilder::new()
         .info(info)
@@ -123,6 +127,8 @@ fn operation(endpoint: &Endpoint) -> Operation {
         let response = links::from(endpoint, answer.status)
             .into_iter()
             .fold(response, |response, (name, link)| response.link(name, link));
+        let names = headers::of_answer(endpoint, answer.status, answer.content);
+        let response = with_headers(response, &names);
         let response = match body(answer.content) {
             Some((media_type, body)) => response.content(media_type, body),
             None => response,
@@ -248,19 +254,26 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, Response> {
     }
     by_status
         .into_iter()
-        .map(|(status, codes)| (status, refusal(&codes)))
+        .map(|(status, codes)| (status, refusal(status, &codes)))
         .collect()
 }
 
-fn refusal(codes: &[ProblemCode]) -> Response {
+/// Each header by reference: what it says is written once, in the components.
+fn with_headers(response: ResponseBuilder, names: &[&str]) -> ResponseBuilder {
+    names.iter().fold(response, |response, &name| {
+        response.header_ref(name, Ref::new(format!("#/components/headers/{name}")))
+    })
+}
+
+fn refusal(status: u16, codes: &[ProblemCode]) -> Response {
     let lines: Vec<_> = codes
         .iter()
         .map(|&code| format!("`{code}`: {}", code_row(code).title))
         .collect();
     let names: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
     let extensions = ExtensionsBuilder::new().add(PROBLEM_CODES, names).build();
-    ResponseBuilder::new()
-        .description(lines.join("; "))
+    let response = ResponseBuilder::new().description(lines.join("; "));
+    with_headers(response, &headers::of_refusal(status))
         .extensions(Some(extensions))
         .content(
             PROBLEM_MEDIA_TYPE,
@@ -288,9 +301,15 @@ fn path_parameter(endpoint: &Endpoint, name: &str) -> Parameter {
 }
 
 fn query_parameter(query: &Query) -> Parameter {
-    let schema = RefOr::T(match query.kind == QueryKind::Texts {
-        true => Schema::from(ArrayBuilder::new().items(text())),
-        false => Schema::from(single(query.kind)),
+    let schema = RefOr::T(match query.kind {
+        QueryKind::Texts(most) => Schema::from(ArrayBuilder::new().items(text()).max_items(Some(most))),
+        QueryKind::Flag
+        | QueryKind::Whole
+        | QueryKind::Between(..)
+        | QueryKind::Time
+        | QueryKind::Text
+        | QueryKind::Path
+        | QueryKind::OneOf(_) => Schema::from(single(query.kind)),
     });
     let required = match query.required {
         true => Required::True,
@@ -316,7 +335,7 @@ fn single(kind: QueryKind) -> ObjectBuilder {
         QueryKind::Flag => ObjectBuilder::new().schema_type(Type::Boolean),
         QueryKind::Whole => whole().minimum(Some(0)).maximum(Some(u64::MAX)),
         QueryKind::Between(least, most) => whole().minimum(Some(least)).maximum(Some(most)),
-        QueryKind::Text | QueryKind::Texts => text(),
+        QueryKind::Text | QueryKind::Texts(_) => text(),
         QueryKind::Path => text().pattern(Some("^/[^\\u0000]*$")).examples(["/etc/hostname"]),
         QueryKind::OneOf(words) => text().enum_values(Some(words.iter().copied())),
         QueryKind::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),

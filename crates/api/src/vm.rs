@@ -86,10 +86,14 @@ pub struct Vm {
     /// A command line that signs in and pins the host key.
     #[schema(required)]
     pub ssh: Option<String>,
-    /// Who may sign in: OpenSSH public keys, one line each.
+    /// The keys that open this VM alone: OpenSSH public keys, one line each.
     #[serde(default)]
     #[schema(required)]
     pub keys: Vec<String>,
+    /// Whether the keys of its owner's account open it as well.
+    #[serde(default)]
+    #[schema(required)]
+    pub user_keys: bool,
     /// Its labels.
     #[serde(default)]
     #[schema(required, example = json!({ "tier": "web" }))]

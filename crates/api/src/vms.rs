@@ -268,6 +268,9 @@ pub const CREATE: Endpoint = Endpoint {
     ],
 };
 
+/// How many labels a list of VMs may be filtered by: a VM has no more.
+pub const MAX_LABEL_FILTERS: usize = 64;
+
 /// Lists VMs.
 pub const LIST: Endpoint = Endpoint {
     method: Method::GET,
@@ -287,7 +290,7 @@ pub const LIST: Endpoint = Endpoint {
         Query {
             name: "label",
             description: "Those with this label, `NAME=VALUE`; of several all must fit",
-            kind: QueryKind::Texts,
+            kind: QueryKind::Texts(MAX_LABEL_FILTERS),
             required: false,
         },
         Query {

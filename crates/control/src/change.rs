@@ -90,6 +90,9 @@ impl Change {
         if now.asked.body.boot > before.asked.body.boot {
             self.write.past_keys_delete(now.asked.id).await?;
         }
+        if before.asked.body.registry_secret.is_some() && now.asked.body.registry_secret.is_none() {
+            self.write.secret_delete(now.asked.id).await?;
+        }
         if now.life != before.life {
             self.write.vm_life_update(now.asked.id, &now.life).await?;
         }

@@ -11,6 +11,7 @@ use store::{NewVm, Owner, Principal, Read, Vm};
 use crate::change::Change;
 use crate::clock::draw;
 use crate::keys::{first_keys, first_keys_fit};
+use crate::needs::needs_renew;
 use crate::place::capacity_of;
 use crate::quota::{counted, has_quota};
 use crate::vm::right_of;
@@ -35,7 +36,14 @@ impl Control {
         has_quota(&mut change, &defaults, vm.owner.id, &counted(&vm.asked)).await?;
         change.vm_insert(&NewVm::of(&vm)).await?;
         let named = vm.asked.body.registry_secret;
-        secret::keep(&mut change, vm.asked.id, named, draft.registry_auth.as_ref()).await?;
+        secret::keep(
+            &mut change,
+            vm.asked.id,
+            named,
+            caller.user,
+            draft.registry_auth.as_ref(),
+        )
+        .await?;
         let created = EventKind::Created {
             name: vm.asked.body.name.clone(),
         };
@@ -69,6 +77,7 @@ impl Control {
         };
         if draft.registry_auth.is_some() {
             draft.asked.body.registry_secret = Some(secret::next(None, entropy)?);
+            needs_renew(&mut draft.asked.body);
         }
         Ok(draft)
     }

@@ -8,29 +8,38 @@ use store::{Found, Life, NewVm, Owner, Vm};
 use crate::change::Change;
 use crate::create::{announce_new, name_is_free};
 use crate::host::host_find;
-use crate::{Caller, Control, Error, EventKind, FoundView, HostSelector, Operation, VmView};
+use crate::page::Paging;
+use crate::{
+    Caller, Control, Error, EventKind, FoundView, HostSelector, Operation, Page, PageRequest, VmView,
+};
 
 impl Control {
-    /// What was found on a host.
+    /// What was found on a host, by id.
     ///
     /// # Errors
-    /// There is no such host.
-    pub async fn host_found(&self, caller: &Caller, host: &HostSelector) -> Result<Vec<FoundView>, Error> {
+    /// There is no such host, or the cursor is none of this list.
+    pub async fn host_found(
+        &self,
+        caller: &Caller,
+        host: &HostSelector,
+        page: &PageRequest,
+    ) -> Result<Page<FoundView>, Error> {
         caller.may_ask_for(Operation::HostFoundList)?;
         let mut read = self.inner.store.read().await?;
         let host = host_find(&mut read, host).await?;
+        let (paging, behind) =
+            Paging::of::<String>(caller, Operation::HostFoundList, &host.id.to_string(), page)?;
         let observed_at = self.inner.heard.at(&host);
-        let found = read.found_list_of_host(host.id).await?.into_iter();
-        Ok(found
-            .map(|found| FoundView {
-                vm: found.vm,
-                host: host.id,
-                host_name: host.name.clone(),
-                seen: found.seen,
-                body: found.body,
-                observed_at,
-            })
-            .collect())
+        let found = read.found_list_of_host(host.id).await?;
+        let page = paging.page_of_all(found, behind.as_ref(), |found| found.vm.to_string())?;
+        Ok(page.map(|found| FoundView {
+            vm: found.vm,
+            host: host.id,
+            host_name: host.name.clone(),
+            seen: found.seen,
+            body: found.body,
+            observed_at,
+        }))
     }
 
     /// Asks from now on for what was found, just as its host holds it: same boot, same root file system, same power,

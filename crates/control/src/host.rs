@@ -1,67 +1,44 @@
-//! Looking at hosts and at the images they hold.
+//! Looking at hosts.
 
-use std::collections::BTreeMap;
-
-use model::{Digest, Problem, ProblemCode};
+use model::{Problem, ProblemCode};
 use store::{Host, Read};
 
-use crate::{Caller, Control, Error, HostSelector, HostView, ImageView, Operation};
+use crate::page::Paging;
+use crate::{Caller, Control, Error, HostSelector, HostView, Operation, Page, PageRequest};
 
 impl Control {
-    /// All hosts, by name.
+    /// Hosts, by name.
     ///
     /// # Errors
-    /// The memory cannot be read.
-    pub async fn host_list(&self, caller: &Caller) -> Result<Vec<HostView>, Error> {
+    /// The cursor is none of this list, or the memory cannot be read.
+    pub async fn host_list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<HostView>, Error> {
         caller.may_ask_for(Operation::HostList)?;
+        let (paging, behind) = Paging::of(caller, Operation::HostList, &(), page)?;
         let mut read = self.inner.store.read().await?;
         let booked = read.vm_sum_by_host().await?;
         let found = read.found_list().await?;
         let vms = read.vm_list().await?;
-        let hosts = read.host_list().await?.into_iter();
-        Ok(hosts
-            .map(|host| HostView {
-                other_installation: host.installation.filter(|id| *id != self.inner.installation),
-                booked: booked.get(&host.id).copied().unwrap_or_default(),
-                vms: vms.iter().filter(|vm| vm.host == host.id).count(),
-                found: found.iter().filter(|found| found.host == host.id).count(),
-                last_report_at: self.inner.heard.at(&host),
-                id: host.id,
-                name: host.name,
-                version: host.version,
-                silent: host.silent,
-                capacity: host.capacity,
-                features: host.features,
-                images: host.images,
-                plan: host.plan_number,
-                accepted_plan: host.accepted_plan,
-                refused: host.refused,
-            })
-            .collect())
-    }
-
-    /// The images that hosts hold, by digest.
-    ///
-    /// # Errors
-    /// The memory cannot be read.
-    pub async fn image_list(&self, caller: &Caller) -> Result<Vec<ImageView>, Error> {
-        caller.may_ask_for(Operation::ImageList)?;
-        let hosts = self.inner.store.read().await?.host_list().await?;
-        let mut images: BTreeMap<Digest, ImageView> = BTreeMap::new();
-        for host in hosts {
-            for held in host.images {
-                let image = images.entry(held.digest).or_insert_with(|| ImageView {
-                    digest: held.digest,
-                    references: [].into(),
-                    size_bytes: 0,
-                    hosts: [].into(),
-                });
-                image.references.extend(held.references);
-                image.size_bytes = image.size_bytes.max(held.size_bytes);
-                image.hosts.insert(host.name.clone());
-            }
-        }
-        Ok(images.into_values().collect())
+        let hosts = read.host_list().await?;
+        drop(read);
+        let place = |host: &Host| (host.name.to_string(), host.id.to_string());
+        let page = paging.page_of_all(hosts, behind.as_ref(), place)?;
+        Ok(page.map(|host| HostView {
+            other_installation: host.installation.filter(|id| *id != self.inner.installation),
+            booked: booked.get(&host.id).copied().unwrap_or_default(),
+            vms: vms.iter().filter(|vm| vm.host == host.id).count(),
+            found: found.iter().filter(|found| found.host == host.id).count(),
+            last_report_at: self.inner.heard.at(&host),
+            id: host.id,
+            name: host.name,
+            version: host.version,
+            silent: host.silent,
+            capacity: host.capacity,
+            features: host.features,
+            images: host.images,
+            plan: host.plan_number,
+            accepted_plan: host.accepted_plan,
+            refused: host.refused,
+        }))
     }
 }
 

@@ -43,12 +43,14 @@ mod follow;
 mod found;
 mod heard;
 mod host;
+mod image;
 mod intake;
 mod keys;
 mod labels;
 mod life;
 mod list;
 mod meter;
+mod needs;
 mod news;
 mod once;
 mod page;
@@ -100,6 +102,7 @@ pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use patch::{ChangeService, ChangeVm};
 pub use place::{HostSnapshot, Refusal, Refused, Request, place};
 pub use quota::QuotaView;
+pub use rebuild::RebuildVm;
 pub use request::{
     CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector, VmSelector,
 };

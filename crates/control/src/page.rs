@@ -108,6 +108,17 @@ impl Paging {
         Ok(Page { items: rows, next })
     }
 
+    /// Makes the page behind a place out of a whole list, which is short and in the order of its places.
+    pub(crate) fn page_of_all<T, P: Serialize + Ord>(
+        &self,
+        mut all: Vec<T>,
+        behind: Option<&P>,
+        place: impl Fn(&T) -> P,
+    ) -> Result<Page<T>, Error> {
+        all.retain(|item| behind.is_none_or(|behind| place(item) > *behind));
+        self.page(all, place)
+    }
+
     fn cursor(&self, place: &impl Serialize) -> Result<String, Error> {
         let place = serde_json::to_vec(place).map_err(Error::internal)?;
         let mut bytes = self.check(&place);

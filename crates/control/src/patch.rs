@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use model::{Action, Feature, Problem, PublicKey, RestartPolicy, ServiceAsk, VmOptions};
+use model::{Action, Problem, PublicKey, RestartPolicy, ServiceAsk};
 use store::Vm;
 
 use crate::ask::fits;
 use crate::keys::{accepted_keys, keys_accept};
+use crate::needs::needs_renew;
 use crate::request::{check_keys, check_options};
 use crate::vm::vm_find;
 use crate::{Caller, Control, Error, Operation, VmSelector, VmView, labels};
@@ -93,9 +94,7 @@ fn apply(vm: &mut Vm, wish: &ChangeVm) -> Result<(), Problem> {
     options.console = wish.console.unwrap_or(options.console);
     wish.service.apply(&mut options.service);
     check_options(options)?;
-    if *options != VmOptions::default() {
-        vm.asked.body.needs.insert(Feature::OPTIONS);
-    }
+    needs_renew(&mut vm.asked.body);
     Ok(())
 }
 

@@ -122,15 +122,10 @@ pub(crate) fn page_by_name<T>(
     list: Operation,
     of: &str,
     page: &PageRequest,
-    (mut items, name): (Vec<T>, fn(&T) -> &PrincipalName),
+    (items, name): (Vec<T>, fn(&T) -> &PrincipalName),
 ) -> Result<Page<T>, Error> {
     let (paging, behind) = Paging::of::<String>(caller, list, &of, page)?;
-    items.retain(|item| {
-        behind
-            .as_deref()
-            .is_none_or(|behind| name(item).as_str() > behind)
-    });
-    paging.page(items, |item| name(item).to_string())
+    paging.page_of_all(items, behind.as_ref(), |item| name(item).to_string())
 }
 
 fn no_principal(selector: &PrincipalSelector) -> Problem {

@@ -8,6 +8,7 @@ use model::{
     ProblemCode, PublicKey, RegistryCredentials, VmBody, VmId, VmName, VmOptions,
 };
 
+use crate::needs::needs_renew;
 use crate::{Labels, LifeWish, labels, secret};
 
 /// What a VM gets where nothing else is said.
@@ -68,22 +69,11 @@ impl CreateVm {
         check_keys(&self.keys)?;
         check_options(&self.options)?;
         labels::check(&self.labels)?;
-        let mut needs = std::collections::BTreeSet::from([Feature::OCI_IMAGE]);
-        if matches!(self.image, ImageRef::Layout(_)) {
-            needs.insert(Feature::OCI_LAYOUT);
-        }
-        if self.options != VmOptions::default() {
-            needs.insert(Feature::OPTIONS);
-        }
         if let Some(credentials) = &self.registry_auth {
             secret::check(credentials, &self.image)?;
-            needs.insert(Feature::REGISTRY_SECRET);
         }
         let idle_after = self.life.checked()?.idle_after;
-        if idle_after.is_some() {
-            needs.insert(Feature::IDLE);
-        }
-        Ok(VmBody {
+        let mut body = VmBody {
             name: self.name,
             image: self.image,
             cpus,
@@ -93,12 +83,14 @@ impl CreateVm {
             boot: 1,
             rootfs: 1,
             authorized_keys: self.keys,
-            needs,
+            needs: [Feature::OCI_IMAGE].into(),
             options: self.options,
             barred: [].into(),
             idle_after,
             registry_secret: None,
-        })
+        };
+        needs_renew(&mut body);
+        Ok(body)
     }
 }
 

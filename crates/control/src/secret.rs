@@ -1,19 +1,20 @@
 //! Credentials for registries: kept here, named in plans, given to the host that runs their VM.
 //!
 //! ```text
-//!   create { registry_auth } ─► store: secret, version      VmBody { registry_secret: id, version } ─► plan ─► host
-//!                                  ▲                                                                         │
-//!                                  └────────────── secret_give ◄────────── link: SecretRequest ◄─────────────┘
+//!   create, rebuild { registry_auth } ─► store: secret, version   VmBody { registry_secret: id, version } ─► plan ─► host
+//!                                           ▲                                                                       │
+//!                                           └───────────── secret_find ◄───────── link: SecretRequest ◄─────────────┘
 //! ```
 //!
 //! What always holds:
 //!
 //! - A secret is in no plan, event, log line, error or answer of the API.
 //! - A host gets those of its own VMs only, in the version that is asked for now.
-//! - A secret ends with its VM.
+//! - A secret ends when its VM names it no more: with the VM, when it is given away, and when it is made anew from what
+//!   the secret was not presented for (`rebuild`). Its version rises when another takes its place.
 
 use link::SecretAsk;
-use model::{HostId, ImageRef, Problem, ProblemCode, RegistryCredentials, SecretId, SecretRef, VmId};
+use model::{HostId, ImageRef, Problem, ProblemCode, RegistryCredentials, SecretId, SecretRef, UserId, VmId};
 use store::Write;
 use wire::secret::{SecretRefusal, SecretRequest};
 
@@ -66,15 +67,16 @@ pub(crate) fn next(before: Option<SecretRef>, entropy: &dyn Entropy) -> Result<S
     })
 }
 
-/// Keeps the credentials of a VM under the name that its body has.
+/// Keeps the credentials of a VM under the name that its body has, with who presented them.
 pub(crate) async fn keep(
     write: &mut Write,
     vm: VmId,
     secret: Option<SecretRef>,
+    presented_by: UserId,
     credentials: Option<&RegistryCredentials>,
 ) -> Result<(), Error> {
     if let (Some(secret), Some(credentials)) = (secret, credentials) {
-        write.secret_put(vm, secret, credentials).await?;
+        write.secret_put(vm, secret, presented_by, credentials).await?;
     }
     Ok(())
 }

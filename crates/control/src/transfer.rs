@@ -12,6 +12,7 @@ use crate::change::Change;
 use crate::create::name_is_free;
 use crate::disable::gated;
 use crate::keys::{accepted_keys, keys_accept, keys_remember};
+use crate::needs::needs_renew;
 use crate::principal::principal_find;
 use crate::quota::{counted, has_quota};
 use crate::vm::{right_of, vm_find};
@@ -109,8 +110,9 @@ async fn give(change: &mut Change, before: &Vm, to: PrincipalId) -> Result<(), E
     let keys = accepted_keys(change, id, &before.own_keys, before.account_keys).await?;
     keys_accept(before, &mut now, keys)?;
     keys_remember(change, &now, &were).await?;
-    // The image is there already; whoever rebuilds from it brings credentials of their own.
+    // They were not presented by the new owner, who brings credentials of their own to pull the image again.
     now.asked.body.registry_secret = None;
+    needs_renew(&mut now.asked.body);
     change.withdraws_rights();
     change.ask(before, &now).await
 }

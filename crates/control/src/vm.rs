@@ -72,6 +72,9 @@ pub(crate) async fn vm_find(
     }
 }
 
+/// How many VMs of a name are looked at: whoever may use so many has to say more anyway.
+const CANDIDATES: u32 = 11;
+
 async fn candidates(read: &mut Read, caller: &Caller, selector: &VmSelector) -> Result<Vec<Vm>, Error> {
     Ok(match selector {
         VmSelector::Id(id) => read.vm_fetch(*id).await?.into_iter().collect(),
@@ -87,7 +90,13 @@ async fn candidates(read: &mut Read, caller: &Caller, selector: &VmSelector) -> 
             let own = read.vm_fetch_by_name(caller.user.into(), name).await?;
             match own.filter(|vm| !vm.asked.remove) {
                 Some(own) => vec![own],
-                None => read.vm_list_by_name(name).await?,
+                None => match caller.role {
+                    Role::Admin => read.vm_list_by_name(name, CANDIDATES).await?,
+                    Role::Member => {
+                        read.vm_list_by_name_of_user(name, caller.user, CANDIDATES)
+                            .await?
+                    }
+                },
             }
         }
     })
@@ -111,11 +120,16 @@ fn not_found(selector: &VmSelector) -> Problem {
         .hint("pwctl ls shows those there are")
 }
 
+/// How many names a refusal lists.
+const LISTED: usize = 10;
+
 fn ambiguous(selector: &VmSelector, first: &Vm, others: &[Vm]) -> Problem {
-    let names: Vec<_> = std::iter::once(first).chain(others).map(full_name).collect();
+    let all = std::iter::once(first).chain(others);
+    let names: Vec<_> = all.take(LISTED).map(full_name).collect();
+    let more = if others.len() >= LISTED { " and others" } else { "" };
     Problem::new(
         ProblemCode::AmbiguousName,
-        format!("{selector} may be any of {}", names.join(", ")),
+        format!("{selector} may be any of {}{more}", names.join(", ")),
     )
     .hint("give the name with its owner's, as listed, or the id")
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bus::Bus;
-use control::{Caller, Control, ControlConfig, CreateVm, VmView};
+use control::{Caller, Control, ControlConfig, CreateVm, PageRequest, VmView};
 use link::Link;
 use model::{Capacity, Feature, HostId, Phase, ProblemCode, Seen, Status, VmId};
 use store::Store;
@@ -227,7 +227,12 @@ async fn an_unreadable_report_stops_nothing() {
     let host = host(cloud.bus.clone(), id, 1);
     let vm = created(&cloud, "web").await;
     cloud.until(vm, Some(Status::Running)).await;
-    let hosts = cloud.control.host_list(&cloud.caller).await.unwrap();
+    let hosts = cloud
+        .control
+        .host_list(&cloud.caller, &PageRequest::default())
+        .await
+        .unwrap()
+        .items;
     assert_eq!(
         hosts.len(),
         1,

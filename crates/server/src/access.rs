@@ -6,6 +6,8 @@ use control::{Caller, Control, Operation};
 use futures_util::{Stream, StreamExt, stream};
 use model::{Problem, VmId};
 
+use crate::flows::Flow;
+
 /// Resolves when the caller may not do this any more, with the reason.
 pub(crate) type Withdrawn = Pin<Box<dyn Future<Output = Problem> + Send>>;
 
@@ -13,6 +15,14 @@ pub(crate) type Withdrawn = Pin<Box<dyn Future<Output = Problem> + Send>>;
 pub(crate) fn withdrawn(control: &Control, caller: &Caller, vm: VmId, operation: Operation) -> Withdrawn {
     let (control, caller) = (control.clone(), caller.clone());
     Box::pin(async move { control.right_withdrawn(&caller, Some(vm), operation).await })
+}
+
+/// The same, and what keeps the place of what is open, until both are dropped.
+pub(crate) fn while_open(flow: Flow, withdrawn: Withdrawn) -> Withdrawn {
+    Box::pin(async move {
+        let _open = flow;
+        withdrawn.await
+    })
 }
 
 /// The items, until the right to them is taken away; then one more, that says so.

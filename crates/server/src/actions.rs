@@ -7,7 +7,7 @@ use model::ByteSize;
 use crate::auth::Signed;
 use crate::body::Body;
 use crate::if_match::{Answer, shown};
-use crate::vms::at;
+use crate::vms::{at, credentials};
 
 pub(crate) async fn restart(
     State(control): State<Control>,
@@ -24,8 +24,11 @@ pub(crate) async fn rebuild(
     Path(vm): Path<String>,
     Body(wish): Body<api::RebuildVm>,
 ) -> Answer {
-    let image = wish.image.map(|image| at("/image", image.parse())).transpose()?;
-    let vm = control.vm_rebuild(&caller, &vm.parse()?, image).await?;
+    let wish = control::RebuildVm {
+        image: wish.image.map(|image| at("/image", image.parse())).transpose()?,
+        registry_auth: wish.registry_auth.map(credentials),
+    };
+    let vm = control.vm_rebuild(&caller, &vm.parse()?, wish).await?;
     Ok(shown(vm))
 }
 

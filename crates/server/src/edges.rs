@@ -8,6 +8,7 @@ use control::Caller;
 use model::{Problem, ProblemCode};
 
 use crate::address::{ClientAddress, Network};
+use crate::flows::Flows;
 use crate::metrics::Metrics;
 use crate::rates::{Meters, Rates};
 use crate::refusal::Refusal;
@@ -31,6 +32,11 @@ pub struct Edges {
 pub struct Limits {
     /// Connections at once. Each costs two file descriptors at most and some 30 KiB; those above are closed unheard.
     pub connections: usize,
+    /// Connections of one address at once, an IPv6 address being its /64; those above are closed unheard too. Trusted
+    /// proxies have no bound of their own.
+    pub connections_per_address: usize,
+    /// What one user may hold open at once of what goes on for long: events, followed logs, waits, programs, consoles.
+    pub flows_per_user: usize,
     /// How long a client may take to send the head of a request, from when the connection waits for one. A slower one
     /// holds a connection for nothing.
     pub head: Duration,
@@ -43,6 +49,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_address: 256,
+            flows_per_user: 128,
             head: Duration::from_secs(20),
             stall: Duration::from_secs(60),
         }
@@ -54,6 +62,8 @@ impl Default for Limits {
 pub(crate) struct Edge {
     meters: Arc<Meters>,
     pub(crate) metrics: Option<Metrics>,
+    /// What users hold open.
+    pub(crate) flows: Flows,
 }
 
 impl Edge {
@@ -61,6 +71,7 @@ impl Edge {
         Self {
             meters: Arc::new(Meters::new(edges.rates)),
             metrics: edges.metrics.clone(),
+            flows: Flows::new(edges.limits.flows_per_user),
         }
     }
 

@@ -14,6 +14,7 @@ use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 
 use crate::auth::Signed;
+use crate::flows::{Flow, Flows};
 use crate::query::Asked;
 use crate::refusal::Refusal;
 use crate::router::{Closing, closed};
@@ -27,28 +28,31 @@ type Messages = Sse<KeepAliveStream<BoxStream<'static, Result<Message, Infallibl
 pub(crate) async fn of_vm(
     State(control): State<Control>,
     State(closing): State<Closing>,
+    State(flows): State<Flows>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
     headers: HeaderMap,
 ) -> Result<Messages, Refusal> {
-    follow(control, closing, caller, Some(vm), &headers).await
+    let open = flows.open(caller.user)?;
+    follow((control, closing), (caller, open), Some(vm), &headers).await
 }
 
 pub(crate) async fn of_all(
     State(control): State<Control>,
     State(closing): State<Closing>,
+    State(flows): State<Flows>,
     Signed(caller): Signed,
     Asked(query): Asked<api::EventQuery>,
     headers: HeaderMap,
 ) -> Result<Messages, Refusal> {
-    follow(control, closing, caller, query.vm, &headers).await
+    let open = flows.open(caller.user)?;
+    follow((control, closing), (caller, open), query.vm, &headers).await
 }
 
 /// The events of a VM begin with its first, those of all with the next that happens; with an id, behind that.
 async fn follow(
-    control: Control,
-    closing: Closing,
-    caller: Caller,
+    (control, closing): (Control, Closing),
+    (caller, open): (Caller, Flow),
     vm: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Messages, Refusal> {
@@ -68,7 +72,10 @@ async fn follow(
         .is_reset()
         .then(|| Message::default().event("reset").data("{}"));
     let messages = stream::iter(reset).chain(events.into_stream().filter_map(|told| ready(message(told))));
-    let withdrawn = async move { control.right_withdrawn(&caller, vm, operation).await };
+    let withdrawn = async move {
+        let _open = open;
+        control.right_withdrawn(&caller, vm, operation).await
+    };
     let messages = messages.take_until(closed(closing)).take_until(withdrawn);
     Ok(Sse::new(messages.map(Ok).boxed()).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)))
 }

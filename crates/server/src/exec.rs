@@ -10,9 +10,10 @@ use http::StatusCode;
 use http::header::LOCATION;
 use model::{ExecId, Problem, ProblemCode};
 
-use crate::access::withdrawn;
+use crate::access::{while_open, withdrawn};
 use crate::auth::Signed;
 use crate::body::Body;
+use crate::flows::Flows;
 use crate::refusal::Refusal;
 use crate::relay::{Relays, Upgrade};
 use crate::waiting::Execs;
@@ -33,7 +34,7 @@ pub(crate) async fn create(
     let found = control
         .vm_meant(&caller, &vm.parse()?, Operation::VmExecCreate)
         .await?;
-    let (id, expires_at) = execs.put(caller.token, found, exec)?;
+    let (id, expires_at) = execs.put(&caller, found, exec)?;
     let path = endpoints::ATTACH.path_with(&[&vm, &id.to_string()]);
     let answer = api::Exec {
         id,
@@ -47,6 +48,7 @@ pub(crate) async fn attach(
     State(control): State<Control>,
     State(execs): State<Execs>,
     State(relays): State<Relays>,
+    State(flows): State<Flows>,
     Signed(caller): Signed,
     Path((vm, exec)): Path<(String, String)>,
     upgrade: Upgrade,
@@ -59,10 +61,11 @@ pub(crate) async fn attach(
         return Err(forgotten().into());
     }
     let upgrade = upgrade.ready()?;
+    let open = flows.open(caller.user)?;
     let exec = execs.take(id, caller.token, vm).ok_or_else(forgotten)?;
     let request = StreamRequest::Guest(Open::Exec(exec));
     let stream = control.vm_stream(&caller, &VmSelector::Id(vm), request).await?;
-    let withdrawn = withdrawn(&control, &caller, vm, Operation::VmExecAttach);
+    let withdrawn = while_open(open, withdrawn(&control, &caller, vm, Operation::VmExecAttach));
     Ok(relays.upgrade(upgrade, stream, withdrawn))
 }
 

@@ -1,5 +1,6 @@
 //! `/v1/hosts`, and what was found on them.
 
+use api::PageQuery;
 use axum::Json;
 use axum::extract::{Path, State};
 use control::{Control, FoundView, HostView};
@@ -8,17 +9,20 @@ use model::{Capacity, Phase, Problem, ProblemCode, Status, VmId};
 
 use crate::auth::Signed;
 use crate::body::Body;
+use crate::if_match::{Answer, shown};
+use crate::query::{Asked, page};
 use crate::refusal::Refusal;
 use crate::vms;
 
 pub(crate) async fn list(
     State(control): State<Control>,
     Signed(caller): Signed,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<api::HostList>, Refusal> {
-    let hosts = control.host_list(&caller).await?;
+    let hosts = control.host_list(&caller, &page(query)).await?.map(shape);
     Ok(Json(api::HostList {
-        items: hosts.into_iter().map(shape).collect(),
-        next: None,
+        items: hosts.items,
+        next: hosts.next,
     }))
 }
 
@@ -26,11 +30,13 @@ pub(crate) async fn found(
     State(control): State<Control>,
     Signed(caller): Signed,
     Path(host): Path<String>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<api::FoundList>, Refusal> {
-    let found = control.host_found(&caller, &host.parse()?).await?;
+    let found = control.host_found(&caller, &host.parse()?, &page(query)).await?;
+    let found = found.map(found_shape);
     Ok(Json(api::FoundList {
-        items: found.into_iter().map(found_shape).collect(),
-        next: None,
+        items: found.items,
+        next: found.next,
     }))
 }
 
@@ -39,12 +45,12 @@ pub(crate) async fn adopt(
     Signed(caller): Signed,
     Path((host, vm)): Path<(String, String)>,
     Body(wish): Body<api::Adopt>,
-) -> Result<Json<api::Vm>, Refusal> {
+) -> Answer {
     let name = vms::at("/name", wish.name.map(|name| name.parse()).transpose())?;
     let vm = control
         .found_adopt(&caller, &host.parse()?, found_id(&vm)?, name)
         .await?;
-    Ok(Json(vms::shape(vm)))
+    Ok(shown(vm))
 }
 
 pub(crate) async fn found_delete(

@@ -13,8 +13,9 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use model::Problem;
 
-use crate::access::{while_allowed, withdrawn};
+use crate::access::{while_allowed, while_open, withdrawn};
 use crate::auth::Signed;
+use crate::flows::Flows;
 use crate::query::Asked;
 use crate::refusal::Refusal;
 use crate::relay::{no_longer_permitted, refused};
@@ -27,6 +28,7 @@ const TOGETHER: usize = 64;
 pub(crate) async fn of_vm(
     State(control): State<Control>,
     State(closing): State<Closing>,
+    State(flows): State<Flows>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Asked(query): Asked<LogQuery>,
@@ -34,7 +36,8 @@ pub(crate) async fn of_vm(
     let request = understood(&query)?;
     let vm = control.vm_meant(&caller, &vm.parse()?, Operation::VmLogs).await?;
     let log = control.vm_log(&caller, &vm.into(), request).await?;
-    let withdrawn = withdrawn(&control, &caller, vm, Operation::VmLogs);
+    let open = flows.open(caller.user)?;
+    let withdrawn = while_open(open, withdrawn(&control, &caller, vm, Operation::VmLogs));
     let body = match request.follow {
         true => Body::from_stream(until_closed(
             chunks(while_allowed(entries(log), withdrawn, taken_away)),

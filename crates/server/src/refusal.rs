@@ -81,7 +81,8 @@ pub(crate) fn documented(mut response: Response, request_id: &str) -> Response {
         .into_response();
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
-    if code == ProblemCode::Unauthenticated {
+    // Each 401 says how to sign in (RFC 9110 section 15.5.2).
+    if status(code) == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if code == ProblemCode::UpgradeRequired {

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::audited;
 use crate::edges::{Edge, Edges};
 use crate::envelope::{envelope, flowing, in_time, open};
+use crate::flows::Flows;
 use crate::once::once;
 use crate::refusal::Refusal;
 use crate::relay::Relays;
@@ -66,6 +67,12 @@ impl FromRef<App> for Closing {
 impl FromRef<App> for Execs {
     fn from_ref(app: &App) -> Self {
         app.execs.clone()
+    }
+}
+
+impl FromRef<App> for Flows {
+    fn from_ref(app: &App) -> Self {
+        app.edge.flows.clone()
     }
 }
 

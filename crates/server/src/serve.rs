@@ -1,8 +1,8 @@
 //! Connections: accepting, limits, and closing in order.
 //!
 //! ```text
-//!   accept ─► one of so many? ─► TLS, in time ─► HTTP ─► router
-//!                                                 └── who asks, from where; a client that rests is let go
+//!   accept ─► one of so many, and of its address? ─► TLS, in time ─► HTTP ─► router
+//!                                                                     └── who asks, from where; a client that rests is let go
 //! ```
 //!
 //! On shutdown no connection is accepted any more, requests under way are answered, event streams end, WebSockets are
@@ -25,7 +25,7 @@ use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::address::{Network, client_address};
 use crate::edges::{Edge, Edges, Limits};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::refusal::chain;
 use crate::router::{Closing, closed, router_until};
 use crate::stall::{Impatient, Upgraded};
@@ -124,13 +125,21 @@ pub(crate) async fn serve_router(
     drain(connections, &TaskTracker::new()).await;
 }
 
+/// Whether who connects is a proxy that brings the requests of many.
+fn speaks_for_others(peer: IpAddr, trusted: &[Network]) -> bool {
+    trusted
+        .iter()
+        .any(|network| network.contains(peer.to_canonical()))
+}
+
 async fn accept_until(
     listener: TcpListener,
     hall: &Arc<Hall>,
     connections: &mut JoinSet<()>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let places = Arc::new(Semaphore::new(hall.limits.connections));
+    let limits = hall.limits;
+    let places = Places::new(limits.connections, limits.connections_per_address);
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, peer) = tokio::select! {
@@ -145,7 +154,7 @@ async fn accept_until(
             },
             Some(_) = connections.join_next() => continue,
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let Some(place) = places.take(peer.ip(), speaks_for_others(peer.ip(), &hall.trusted)) else {
             tracing::debug!(client.address = %peer.ip(), "too many connections: one is closed unheard");
             if let Some(metrics) = &hall.metrics {
                 metrics.connection_refused();

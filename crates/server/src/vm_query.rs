@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use api::vms::MAX_LABEL_FILTERS;
 use control::{ListVms, PageRequest, VmSort};
 use model::{Problem, ProblemCode, Status};
 
 use crate::vms::at;
 
 pub(crate) fn wanted(query: api::VmQuery) -> Result<ListVms, Problem> {
+    if query.label.len() > MAX_LABEL_FILTERS {
+        let detail = format!("a list is filtered by {MAX_LABEL_FILTERS} labels at most");
+        return Err(invalid("/label", detail));
+    }
     Ok(ListVms {
         page: PageRequest {
             limit: query.limit,
@@ -94,6 +99,17 @@ mod tests {
         );
         assert!(list.sort.by_name && list.sort.descending);
         assert_eq!(list.status, Some(Status::Running));
+    }
+
+    #[test]
+    fn no_more_labels_count_than_a_vm_has() {
+        let labels = |count: usize| (0..count).map(|n| format!("label=l{n}=v&")).collect::<String>();
+        assert_eq!(query(&labels(64)).unwrap().labels.len(), 64);
+        let refused = query(&labels(65)).unwrap_err();
+        assert_eq!(
+            (refused.code, refused.pointer.as_deref()),
+            (ProblemCode::InvalidValue, Some("/label"))
+        );
     }
 
     #[test]

@@ -106,10 +106,7 @@ fn understood(wish: api::CreateVm) -> Result<control::CreateVm, Problem> {
             idle_after: wish.idle_after_seconds,
             lease: wish.lease_seconds,
         },
-        registry_auth: wish.registry_auth.map(|given| RegistryCredentials {
-            username: given.username,
-            password: given.password,
-        }),
+        registry_auth: wish.registry_auth.map(credentials),
         options: VmOptions {
             service: service_ask(wish.service.unwrap_or_default())?,
             user_cas: keys("/user_cas", &wish.user_cas)?,
@@ -145,6 +142,14 @@ pub(crate) fn at<T, E: std::error::Error>(pointer: &str, value: Result<T, E>) ->
     value.map_err(|error| Problem::new(ProblemCode::InvalidValue, error.to_string()).at(pointer))
 }
 
+/// What a registry is asked with.
+pub(crate) fn credentials(given: api::RegistryAuth) -> RegistryCredentials {
+    RegistryCredentials {
+        username: given.username,
+        password: given.password,
+    }
+}
+
 /// A VM as callers see it.
 pub(crate) fn shape(vm: VmView) -> api::Vm {
     let body = &vm.asked.body;
@@ -172,6 +177,7 @@ pub(crate) fn shape(vm: VmView) -> api::Vm {
         ssh: vm.ssh(),
         labels: vm.labels.clone(),
         keys: vm.own_keys.iter().map(ToString::to_string).collect(),
+        user_keys: vm.account_keys,
         user_cas: body.options.user_cas.iter().map(ToString::to_string).collect(),
         image_keys: body.options.image_keys,
         console: body.options.console,

@@ -9,6 +9,7 @@ use control::{Control, WaitFor};
 use model::{Problem, ProblemCode};
 
 use crate::auth::Signed;
+use crate::flows::Flows;
 use crate::query::Asked;
 use crate::refusal::Refusal;
 use crate::router::{Closing, closed};
@@ -19,11 +20,13 @@ const DEFAULT_TIMEOUT_SECONDS: u64 = 60;
 pub(crate) async fn wait(
     State(control): State<Control>,
     State(closing): State<Closing>,
+    State(flows): State<Flows>,
     Signed(caller): Signed,
     Path(vm): Path<String>,
     Asked(query): Asked<api::WaitQuery>,
 ) -> Result<Json<api::Waited>, Refusal> {
     let (vm, wanted, limit) = (vm.parse()?, wanted(&query.wanted)?, limit(query.timeout)?);
+    let _open = flows.open(caller.user)?;
     let for_how_long = |limit| control.vm_wait(&caller, &vm, (wanted, query.generation), limit);
     let waited = tokio::select! {
         waited = for_how_long(limit) => waited?,

@@ -14,6 +14,14 @@
 //! Ids are kept as text, times as milliseconds since 1970 (UTC), flags as 0 and 1, whole documents that are never
 //! searched as JSON text.
 //!
+//! What another database must bring, PostgreSQL first of all:
+//!
+//! - names and ids in the order of their bytes (`COLLATE "C"` of those columns; SQLite's own order, and it knows no collation
+//!   of that name), since pages and prefixes of names rely on it;
+//! - a second writer's answers to what one writer cannot meet: `answers` inserted before the work, so that a twin waits; a
+//!   lock on the owner's row before names and quotas are looked at; `hosts` locked before what is booked there is summed;
+//! - a limit in each part of a merged list (`vm_page`), which SQLite reads in order only as far as it is needed.
+//!
 //! What always holds:
 //!
 //! - A commit that was answered survives the machine's death.

@@ -1,6 +1,6 @@
 //! Secrets of VMs. Whoever reads one hands it on and keeps no copy.
 
-use model::{RegistryCredentials, SecretRef, VmId};
+use model::{RegistryCredentials, SecretRef, UserId, VmId};
 
 use crate::{Read, StoreError, Write, row};
 
@@ -23,6 +23,22 @@ impl Read {
             .map_err(StoreError::sql("read a secret"))?;
         found.as_ref().map(|row| row::document(row, "data")).transpose()
     }
+
+    /// Who presented the credentials that a VM has.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn secret_presenter_fetch(&mut self, vm: VmId) -> Result<Option<UserId>, StoreError> {
+        let found = sqlx::query("SELECT presented_by FROM secrets WHERE vm = $1")
+            .bind(vm.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read who presented a secret"))?;
+        found
+            .as_ref()
+            .map(|row| row::parsed(row, "presented_by"))
+            .transpose()
+    }
 }
 
 impl Write {
@@ -34,18 +50,34 @@ impl Write {
         &mut self,
         vm: VmId,
         secret: SecretRef,
+        presented_by: UserId,
         credentials: &RegistryCredentials,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO secrets (id, vm, version, data) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (id) DO UPDATE SET version = excluded.version, data = excluded.data";
+        const SQL: &str = "INSERT INTO secrets (id, vm, version, presented_by, data) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, presented_by = excluded.presented_by, \
+             data = excluded.data";
         sqlx::query(SQL)
             .bind(secret.id.to_string())
             .bind(vm.to_string())
             .bind(row::keep("version", secret.version)?)
+            .bind(presented_by.to_string())
             .bind(row::keep_document("data", credentials)?)
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("keep a secret"))?;
+        Ok(())
+    }
+
+    /// Forgets the credentials of a VM.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn secret_delete(&mut self, vm: VmId) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM secrets WHERE vm = $1")
+            .bind(vm.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("forget a secret"))?;
         Ok(())
     }
 }

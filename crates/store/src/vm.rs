@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use model::{
     Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, Right, Seen,
-    VmBody, VmId, VmName,
+    UserId, VmBody, VmId, VmName,
 };
 use sqlx::sqlite::SqliteRow;
 
@@ -153,15 +153,45 @@ impl Read {
         Ok(found.is_some())
     }
 
-    /// Every VM that has a name, whoever owns it: those on their way out last.
+    /// So many of the VMs that have a name, whoever owns them: those on their way out last.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn vm_list_by_name(&mut self, name: &VmName) -> Result<Vec<Vm>, StoreError> {
+    pub async fn vm_list_by_name(&mut self, name: &VmName, limit: u32) -> Result<Vec<Vm>, StoreError> {
         const SQL: &str =
-            select!("WHERE vms.name = $1 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC");
+            select!("WHERE vms.name = $1 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT $2");
         let rows = sqlx::query(SQL)
             .bind(name.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the VMs of a name"))?;
+        rows.iter().map(vm).collect()
+    }
+
+    /// The same of those that a user may use. It costs what that user has, and not how many have a VM of that name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_list_by_name_of_user(
+        &mut self,
+        name: &VmName,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<Vm>, StoreError> {
+        const SQL: &str = select!(
+            "WHERE vms.id IN (\
+             SELECT owned.id FROM vms AS owned WHERE owned.name = $1 AND owned.owner IN (\
+             SELECT $2 UNION SELECT team FROM members WHERE user_id = $2) \
+             UNION SELECT shared.id FROM shares JOIN vms AS shared ON shared.id = shares.vm \
+             WHERE shared.name = $1 AND shares.principal IN (\
+             SELECT $2 UNION SELECT team FROM members WHERE user_id = $2)) \
+             ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT $3"
+        );
+        let rows = sqlx::query(SQL)
+            .bind(name.as_str())
+            .bind(user.to_string())
+            .bind(i64::from(limit))
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read the VMs of a name"))?;

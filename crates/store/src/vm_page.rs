@@ -127,7 +127,7 @@ impl VmPage {
         }
         let way = self.way();
         query.push(format_args!(" ORDER BY 1 {way}, 2 {way} LIMIT "));
-        query.push_bind(self.limit);
+        query.push_bind(i64::from(self.limit));
         query.push(") ").push(select!("JOIN page ON page.id = vms.id"));
         query.push(format_args!(" ORDER BY page.place {way}, page.id {way}"));
         query

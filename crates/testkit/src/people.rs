@@ -1,5 +1,6 @@
 //! Users of a cloud.
 
+use api::{Client, ClientConfig};
 use control::{Caller, CreateToken, Origin, Until, UserSelector};
 use model::{Role, Scope};
 
@@ -17,6 +18,18 @@ impl Cloud {
             .login(code.reveal(), "testkit".to_owned(), Origin::default())
             .await?;
         Ok(token.reveal().to_owned())
+    }
+
+    /// Makes a user and gives a client with a token that may do whatever the user may.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn client_of(&self, name: &str, role: Role) -> Result<Client, Fault> {
+        Ok(Client::new(ClientConfig {
+            url: self.client()?.url().to_string(),
+            token: Some(self.user(name, role).await?),
+            user_agent: "testkit".to_owned(),
+        })?)
     }
 
     /// Makes another token for whose this is, good for these scopes, and for so many seconds where that is said.

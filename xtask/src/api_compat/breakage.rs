@@ -43,6 +43,8 @@ pub(super) enum Kind {
     StatusRemoved,
     #[error("the header is gone")]
     HeaderRemoved,
+    #[error("the header may be missing now")]
+    HeaderOptional,
     #[error("the problem code `{0}` is gone")]
     ProblemCodeRemoved(String),
     #[error("the field is gone")]

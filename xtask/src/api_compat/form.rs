@@ -31,24 +31,27 @@ pub(super) fn resolved(document: &Value, schema: &Value) -> Result<Form, Kind> {
     Ok(whole)
 }
 
-/// The alternatives of a schema; any value that it allows is allowed by one of them.
+/// The alternatives of a schema; any value that it allows is allowed by one of them. A choice that contradicts what stands
+/// beside it is left as it is, and so judged as a keyword that is not understood.
 pub(super) fn alternatives(document: &Value, schema: &Value) -> Result<Vec<Form>, Kind> {
-    let mut form = merged(document, resolved(document, schema)?)?;
+    let whole = merged(document, resolved(document, schema)?)?;
     for keyword in ["oneOf", "anyOf"] {
+        let mut form = whole.clone();
         let Some(Value::Array(choices)) = form.remove(keyword) else {
             continue;
         };
         let mut all = Vec::new();
         for choice in &choices {
             for alternative in alternatives(document, choice)? {
-                let mut whole = form.clone();
-                whole.extend(alternative);
-                all.extend(alternatives(document, &Value::Object(whole))?);
+                let Some(both) = joined(alternative, form.clone()) else {
+                    return Ok(by_type(whole));
+                };
+                all.extend(alternatives(document, &Value::Object(both))?);
             }
         }
         return Ok(all);
     }
-    Ok(by_type(form))
+    Ok(by_type(whole))
 }
 
 fn by_type(form: Form) -> Vec<Form> {
@@ -85,9 +88,9 @@ fn speaks_of(keyword: &str, kind: &Value) -> bool {
     kinds.iter().any(|known| kind == known)
 }
 
-/// `allOf` merged into the schema around it. Where two members speak of the same keyword it is kept as it is, and so
-/// judged as a keyword that is not understood.
-fn merged(document: &Value, mut form: Form) -> Result<Form, Kind> {
+/// `allOf` merged into the schema around it. Where two members contradict each other it is kept as it is, and so judged
+/// as a keyword that is not understood.
+fn merged(document: &Value, form: Form) -> Result<Form, Kind> {
     let Some(Value::Array(members)) = form.get("allOf") else {
         return Ok(form);
     };
@@ -95,24 +98,30 @@ fn merged(document: &Value, mut form: Form) -> Result<Form, Kind> {
         .iter()
         .map(|member| merged(document, resolved(document, member)?))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut whole = form.clone();
-    whole.remove("allOf");
-    for member in members {
-        for (keyword, value) in member {
-            match (whole.get_mut(&keyword), value) {
-                (None, value) => drop(whole.insert(keyword, value)),
-                (Some(Value::Object(known)), Value::Object(more)) if keyword == "properties" => {
-                    known.extend(more);
+    let mut around = form.clone();
+    around.remove("allOf");
+    let whole = members.into_iter().try_fold(around, joined);
+    Ok(whole.unwrap_or(form))
+}
+
+/// What both say together; `None` where they say different things of one keyword or one property. Of two annotations the
+/// first counts.
+fn joined(mut one: Form, other: Form) -> Option<Form> {
+    for (keyword, value) in other {
+        match (one.get_mut(&keyword), value) {
+            (None, value) => drop(one.insert(keyword, value)),
+            (Some(known), value) if *known == value => {}
+            (Some(Value::Object(known)), Value::Object(more)) if keyword == "properties" => {
+                let differs = |(name, schema)| known.get(name).is_some_and(|known| known != schema);
+                if more.iter().any(differs) {
+                    return None;
                 }
-                (Some(Value::Array(known)), Value::Array(more)) if keyword == "required" => {
-                    known.extend(more);
-                }
-                (Some(_), _) if super::schema::is_annotation(&keyword) => {}
-                (Some(known), value) if *known == value => {}
-                (Some(_), _) => return Ok(form),
+                known.extend(more);
             }
+            (Some(Value::Array(known)), Value::Array(more)) if keyword == "required" => known.extend(more),
+            (Some(_), _) if super::schema::is_annotation(&keyword) => {}
+            (Some(_), _) => return None,
         }
     }
-    form = whole;
-    Ok(form)
+    Some(one)
 }

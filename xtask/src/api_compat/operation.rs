@@ -28,7 +28,10 @@ pub(super) fn breakages(old: &Value, new: &Value) -> Vec<Breakage> {
                 let place = format!("{} {path}", method.to_uppercase());
                 let new_item = new.get("paths").and_then(|paths| paths.get(path));
                 match new_item.and_then(|item| item.get(method)) {
-                    Some(new_operation) => pair.operation(&place, operation, new_operation),
+                    Some(new_operation) => {
+                        let new_item = new_item.unwrap_or(&Value::Null);
+                        pair.operation(&place, (item, operation), (new_item, new_operation));
+                    }
                     None => pair.say(&place, Kind::OperationRemoved),
                 }
             }
@@ -55,7 +58,13 @@ impl Pair<'_> {
         });
     }
 
-    fn operation(&mut self, place: &str, old: &Value, new: &Value) {
+    /// Each operation with the path item around it.
+    fn operation(
+        &mut self,
+        place: &str,
+        (old_item, old): (&Value, &Value),
+        (new_item, new): (&Value, &Value),
+    ) {
         let name = |operation: &Value| operation["operationId"].as_str().unwrap_or_default().to_owned();
         if name(old) != name(new) {
             let (old, new) = (name(old), name(new));
@@ -64,7 +73,9 @@ impl Pair<'_> {
         if !security_holds(self.security(self.old, old), self.security(self.new, new)) {
             self.say(place, Kind::Security);
         }
-        self.parameters(place, old, new);
+        let old_parameters = self.parameters_of(self.old, place, old_item, old);
+        let new_parameters = self.parameters_of(self.new, place, new_item, new);
+        self.parameters(place, &old_parameters, &new_parameters);
         self.body(
             &format!("{place} request"),
             old.get("requestBody"),
@@ -78,12 +89,8 @@ impl Pair<'_> {
         operation.get("security").or_else(|| document.get("security"))
     }
 
-    fn parameters(&mut self, place: &str, old: &Value, new: &Value) {
-        let (old, new) = (
-            self.parameters_of(self.old, place, old),
-            self.parameters_of(self.new, place, new),
-        );
-        for parameter in &old {
+    fn parameters(&mut self, place: &str, old: &[Value], new: &[Value]) {
+        for parameter in old {
             let place = format!("{place} {}", parameter_name(parameter));
             match new
                 .iter()
@@ -93,7 +100,7 @@ impl Pair<'_> {
                 None => self.say(&place, Kind::ParameterRemoved),
             }
         }
-        for parameter in &new {
+        for parameter in new {
             let is_new = old
                 .iter()
                 .all(|old| parameter_name(old) != parameter_name(parameter));
@@ -104,12 +111,27 @@ impl Pair<'_> {
         }
     }
 
-    fn parameters_of(&mut self, document: &Value, place: &str, operation: &Value) -> Vec<Value> {
-        let listed = operation.get("parameters").and_then(Value::as_array);
-        let mut parameters = Vec::new();
-        for parameter in listed.into_iter().flatten() {
-            match resolved(document, parameter) {
-                Ok(parameter) => parameters.push(Value::Object(parameter)),
+    /// An operation's own parameters, and those of its path item that it does not list itself (OpenAPI 3.1 section
+    /// 4.8.9).
+    fn parameters_of(
+        &mut self,
+        document: &Value,
+        place: &str,
+        item: &Value,
+        operation: &Value,
+    ) -> Vec<Value> {
+        let listed = |thing: &Value| thing.get("parameters").and_then(Value::as_array).cloned();
+        let all = [listed(operation), listed(item)].into_iter().flatten().flatten();
+        let mut parameters: Vec<Value> = Vec::new();
+        for parameter in all {
+            match resolved(document, &parameter) {
+                Ok(parameter) => {
+                    let parameter = Value::Object(parameter);
+                    let name = parameter_name(&parameter);
+                    if parameters.iter().all(|known| parameter_name(known) != name) {
+                        parameters.push(parameter);
+                    }
+                }
                 Err(kind) => self.say(place, kind),
             }
         }
@@ -150,12 +172,26 @@ impl Pair<'_> {
             for code in problem_codes(old).difference(&problem_codes(new)) {
                 self.say(&place, Kind::ProblemCodeRemoved(code.clone()));
             }
-            for (name, _) in entries(old.get("headers")) {
-                if new["headers"].get(name).is_none() {
-                    self.say(&format!("{place} {name}"), Kind::HeaderRemoved);
-                }
+            for (name, old) in entries(old.get("headers")) {
+                self.header(&format!("{place} {name}"), old, new["headers"].get(name));
             }
             self.media_types(&place, Flow::Answer, old, new);
+        }
+    }
+
+    fn header(&mut self, place: &str, old: &Value, new: Option<&Value>) {
+        let Some(new) = new else {
+            return self.say(place, Kind::HeaderRemoved);
+        };
+        match (resolved(self.old, old), resolved(self.new, new)) {
+            (Ok(old), Ok(new)) => {
+                let (old, new) = (Value::Object(old), Value::Object(new));
+                if is_required(&old) && !is_required(&new) {
+                    self.say(place, Kind::HeaderOptional);
+                }
+                self.schema(place, Flow::Answer, old.get("schema"), new.get("schema"));
+            }
+            (Err(kind), _) | (_, Err(kind)) => self.say(place, kind),
         }
     }
 

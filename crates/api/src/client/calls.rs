@@ -6,10 +6,7 @@ use http::header::{CONTENT_TYPE, IF_MATCH};
 
 use super::follow::{EventId, Received, follow};
 use super::{Client, ClientError};
-use crate::{
-    Adopt, ChangeVm, CreateVm, FoundList, HostList, ImageList, MERGE_PATCH_MEDIA_TYPE, Version, Vm, events,
-    hosts, images, service, vms,
-};
+use crate::{Adopt, ChangeVm, CreateVm, MERGE_PATCH_MEDIA_TYPE, Version, Vm, events, hosts, service, vms};
 
 /// All of them fail as [`ClientError`] says. `vm` and `host` are ids or names.
 impl Client {
@@ -72,21 +69,6 @@ impl Client {
         after: Option<EventId>,
     ) -> impl Stream<Item = Result<Received, ClientError>> + Send + use<> {
         follow(self.clone(), &events::LIST, None, after)
-    }
-
-    /// The images that hosts hold.
-    pub async fn image_list(&self) -> Result<ImageList, ClientError> {
-        self.call(&images::LIST, &[]).await
-    }
-
-    /// The hosts.
-    pub async fn host_list(&self) -> Result<HostList, ClientError> {
-        self.call(&hosts::LIST, &[]).await
-    }
-
-    /// The VMs found on a host.
-    pub async fn host_found_list(&self, host: &str) -> Result<FoundList, ClientError> {
-        self.call(&hosts::FOUND, &[host]).await
     }
 
     /// Takes a found VM over.

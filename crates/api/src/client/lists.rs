@@ -1,7 +1,7 @@
-//! Lists of VMs: a page, or all of them.
+//! Lists: a page, or all of them.
 
 use super::{Client, ClientError, all_pages};
-use crate::{PageQuery, VmList, VmQuery, vms};
+use crate::{FoundList, HostList, ImageList, PageQuery, VmList, VmQuery, hosts, images, vms};
 
 /// All of them fail as [`ClientError`] says.
 impl Client {
@@ -33,5 +33,24 @@ impl Client {
     /// All VMs, oldest first.
     pub async fn vm_list(&self) -> Result<VmList, ClientError> {
         self.vm_list_of(VmQuery::default()).await
+    }
+
+    /// All images that hosts hold, as far as this client may know of them.
+    pub async fn image_list(&self) -> Result<ImageList, ClientError> {
+        all_pages(async |page: PageQuery| self.answer(self.request(&images::LIST, &[])?.query(&page)).await).await
+    }
+
+    /// All hosts.
+    pub async fn host_list(&self) -> Result<HostList, ClientError> {
+        all_pages(async |page: PageQuery| self.answer(self.request(&hosts::LIST, &[])?.query(&page)).await).await
+    }
+
+    /// All VMs found on a host.
+    pub async fn host_found_list(&self, host: &str) -> Result<FoundList, ClientError> {
+        let found = async |page: PageQuery| {
+            self.answer(self.request(&hosts::FOUND, &[host])?.query(&page))
+                .await
+        };
+        all_pages(found).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ClientError;
 use crate::{
-    AuditEntry, AuditList, MAX_LIMIT, Member, MemberList, PageQuery, Quota, QuotaList, Share, ShareList,
+    AuditEntry, AuditList, FoundList, FoundVm, Host, HostList, Image, ImageList, MAX_LIMIT, Member, MemberList, PageQuery, Quota, QuotaList, Share, ShareList,
     SshKey, SshKeyList, Team, TeamList, Token, TokenList, User, UserList, Vm, VmList,
 };
 
@@ -36,6 +36,9 @@ macro_rules! pages {
 
 pages! {
     AuditList of AuditEntry;
+    FoundList of FoundVm;
+    HostList of Host;
+    ImageList of Image;
     MemberList of Member;
     QuotaList of Quota;
     ShareList of Share;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::host::FakeHost;
 use super::world::{World, request};
-use crate::{ChangeVm, CreateVm, Error, LifeWish, ResizeVm, VmView};
+use crate::{ChangeVm, CreateVm, Error, LifeWish, RebuildVm, ResizeVm, VmView};
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,7 @@ impl Story {
             Action::Start => control.vm_start(caller, vm).await,
             Action::Stop => control.vm_stop(caller, vm).await,
             Action::Restart => control.vm_restart(caller, vm).await,
-            Action::Rebuild => control.vm_rebuild(caller, vm, None).await,
+            Action::Rebuild => control.vm_rebuild(caller, vm, RebuildVm::default()).await,
             Action::Resize => {
                 resize(ResizeVm {
                     memory,
@@ -209,10 +209,13 @@ async fn a_rebuild_makes_the_disk_once_and_keeps_the_rest() {
     let mut story = Story::new().await;
     story.world.round(&mut story.host).await;
     let before = story.world.get(story.vm).await.unwrap();
-    let image = "debian:13".parse().unwrap();
+    let wish = RebuildVm {
+        image: Some("debian:13".parse().unwrap()),
+        ..RebuildVm::default()
+    };
     let control = &story.world.control;
     let asked = control
-        .vm_rebuild(&story.world.caller, &story.vm.into(), Some(image))
+        .vm_rebuild(&story.world.caller, &story.vm.into(), wish)
         .await
         .unwrap();
     assert_eq!((asked.asked.body.rootfs, asked.asked.body.boot), (2, 2));
@@ -236,7 +239,10 @@ async fn a_vm_that_is_off_is_rebuilt_and_stays_off() {
     let story = Story::new().await;
     let (control, caller, vm) = (&story.world.control, &story.world.caller, &story.vm.into());
     control.vm_stop(caller, vm).await.unwrap();
-    let asked = control.vm_rebuild(caller, vm, None).await.unwrap();
+    let asked = control
+        .vm_rebuild(caller, vm, RebuildVm::default())
+        .await
+        .unwrap();
     assert_eq!((asked.asked.body.power, asked.asked.body.rootfs), (Power::Off, 2));
 }
 

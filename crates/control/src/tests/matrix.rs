@@ -10,8 +10,8 @@ use super::people::who;
 use super::world::{World, request};
 use crate::{
     AuditFilter, Caller, ChangeVm, CreateToken, CreateVm, Error, HostSelector, ListVms, LogRequest, Need,
-    Operation, PageRequest, PrincipalSelector, ResizeVm, Since, StreamRequest, UserSelector, VmSelector,
-    WaitFor,
+    Operation, PageRequest, PrincipalSelector, RebuildVm, ResizeVm, Since, StreamRequest, UserSelector,
+    VmSelector, WaitFor,
 };
 
 /// Who tries.
@@ -208,7 +208,10 @@ impl Stage {
             Operation::VmStart => control.vm_start(caller, &on.vm).await.map(drop),
             Operation::VmStop => control.vm_stop(caller, &on.vm).await.map(drop),
             Operation::VmRestart => control.vm_restart(caller, &on.vm).await.map(drop),
-            Operation::VmRebuild => control.vm_rebuild(caller, &on.vm, None).await.map(drop),
+            Operation::VmRebuild => control
+                .vm_rebuild(caller, &on.vm, RebuildVm::default())
+                .await
+                .map(drop),
             Operation::VmResize => control
                 .vm_resize(caller, &on.vm, ResizeVm::default())
                 .await
@@ -230,7 +233,10 @@ impl Stage {
             }
             Operation::VmShareDelete => control.share_delete(caller, &on.vm, &who(&self.use_share)).await,
             Operation::EventList => control.events(caller, None, Since::Now).await.map(drop),
-            Operation::ImageList => control.image_list(caller).await.map(drop),
+            Operation::ImageList => control
+                .image_list(caller, &PageRequest::default())
+                .await
+                .map(drop),
             Operation::Me => control.me(caller).await.map(drop),
             // Whoever tries it has no token any more, so it is tried only as far as it is refused.
             Operation::Logout | Operation::TokenRenew => control.still_may(caller, None, operation).await,
@@ -303,8 +309,11 @@ impl Stage {
                 let filter = AuditFilter::default();
                 control.audit_list(caller, filter, &page).await.map(drop)
             }
-            Operation::HostList => control.host_list(caller).await.map(drop),
-            Operation::HostFoundList => control.host_found(caller, &host).await.map(drop),
+            Operation::HostList => control.host_list(caller, &PageRequest::default()).await.map(drop),
+            Operation::HostFoundList => control
+                .host_found(caller, &host, &PageRequest::default())
+                .await
+                .map(drop),
             Operation::HostFoundAdopt => control
                 .found_adopt(caller, &host, nothing_found, None)
                 .await

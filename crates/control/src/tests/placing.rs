@@ -137,7 +137,7 @@ async fn a_hundred_creates_at_once_never_book_more_than_there_is() {
     for error in refused.into_iter().filter_map(Result::err) {
         assert_eq!(error.problem.code, ProblemCode::NoCapacity);
     }
-    for host in world.control.host_list(&world.caller).await.unwrap() {
+    for host in world.hosts().await {
         assert_eq!((host.booked.cpus, host.vms), (5, 5));
     }
 }

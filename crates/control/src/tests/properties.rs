@@ -158,8 +158,7 @@ impl History {
 
     /// Whatever the host holds is asked for or listed as found.
     async fn nothing_is_lost(&self) {
-        let (control, caller) = (&self.world.control, &self.world.caller);
-        let found = control.host_found(caller, &self.host.id.into()).await.unwrap();
+        let found = self.world.found(self.host.id).await;
         let asked = self.world.list().await;
         for (vm, held) in &self.host.held {
             let is_found = found.iter().any(|found| found.vm == *vm);

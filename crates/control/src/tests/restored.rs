@@ -7,6 +7,7 @@ use model::{ProblemCode, Status, VmId};
 
 use super::host::FakeHost;
 use super::world::World;
+use crate::PageRequest;
 
 struct Restored {
     world: World,
@@ -74,11 +75,7 @@ async fn what_the_database_forgot_keeps_running_and_is_listed_as_found() {
     world.round(&mut host).await;
     assert_eq!(host.refusal, None);
     assert!(host.held.len() == 3 && host.held.iter().all(|(id, vm)| vm.boots == held[id].boots));
-    let found = world
-        .control
-        .host_found(&world.caller, &host.id.into())
-        .await
-        .unwrap();
+    let found = world.found(host.id).await;
     let mut expected = lost;
     expected.sort();
     assert_eq!(found.iter().map(|found| found.vm).collect::<Vec<_>>(), expected);
@@ -119,14 +116,7 @@ async fn adopting_restarts_nothing_and_removing_removes_one() {
         .await
         .unwrap();
     assert_eq!(removed.status, Status::Deleting);
-    assert!(
-        world
-            .control
-            .host_found(&world.caller, &host.id.into())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(world.found(host.id).await.is_empty());
     let twice = world
         .control
         .found_adopt(&world.caller, &host.id.into(), second, None)
@@ -193,11 +183,7 @@ async fn what_is_no_longer_found_is_no_longer_listed() {
     world.round(&mut host).await;
     host.held.remove(&second);
     world.deliver(&host.report()).await;
-    let found = world
-        .control
-        .host_found(&world.caller, &host.id.into())
-        .await
-        .unwrap();
+    let found = world.found(host.id).await;
     assert_eq!(found.len(), 1);
 }
 
@@ -211,4 +197,43 @@ async fn a_host_is_told_nothing_before_it_was_heard() {
     world.deliver(&host.report()).await;
     world.control.plans_publish([host.id].into()).await.unwrap();
     assert!(plans.next().await.is_ok());
+}
+
+#[tokio::test]
+async fn hosts_and_what_they_hold_are_listed_a_page_at_a_time() {
+    let Restored {
+        world,
+        mut host,
+        lost,
+        ..
+    } = restored().await;
+    world.deliver(&host.report()).await;
+    world.round(&mut host).await;
+    world.round(&mut host).await;
+    for byte in [2, 3] {
+        world.deliver(&FakeHost::new(byte).report()).await;
+    }
+    let (id, mut hosts, mut found) = (host.id.into(), Vec::new(), Vec::new());
+    let mut page = PageRequest {
+        limit: Some(2),
+        cursor: None,
+    };
+    for _ in 0..2 {
+        let next = world.control.host_list(&world.caller, &page).await.unwrap();
+        hosts.extend(next.items.into_iter().map(|host| host.id));
+        page.cursor = next.next;
+    }
+    assert_eq!((hosts.len(), page.cursor.take()), (3, None));
+    hosts.dedup();
+    assert_eq!(hosts.len(), 3, "each once");
+
+    page.limit = Some(1);
+    for _ in &lost {
+        let next = world.control.host_found(&world.caller, &id, &page).await.unwrap();
+        found.extend(next.items.into_iter().map(|found| found.vm));
+        page.cursor = next.next;
+    }
+    let mut expected = lost;
+    expected.sort();
+    assert_eq!((found, page.cursor), (expected.to_vec(), None));
 }

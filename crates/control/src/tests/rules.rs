@@ -7,7 +7,7 @@ use wire::host::{Refusal, RefusalCode};
 
 use super::host::FakeHost;
 use super::world::{World, request};
-use crate::HostSelector;
+use crate::{HostSelector, PageRequest};
 
 #[tokio::test]
 async fn an_old_report_that_arrives_last_changes_nothing() {
@@ -41,7 +41,7 @@ async fn a_vm_missing_from_a_report_is_unknown_and_not_gone() {
     assert_eq!(world.get(id).await, before);
     let plan = world.plan(host.id).await;
     assert_eq!((plan.number, plan.vms.len()), (number, 1));
-    let hosts = world.control.host_list(&world.caller).await.unwrap();
+    let hosts = world.hosts().await;
     assert_eq!(hosts[0].capacity, host.capacity, "left out means as it was");
     assert!(hosts[0].features.contains(&Feature::OCI_IMAGE));
 }
@@ -76,7 +76,7 @@ async fn a_host_of_another_installation_is_shown_and_gets_nothing() {
     report.vms[0].found = true;
     world.deliver(&report).await;
     assert_eq!(world.get(id).await, before);
-    let hosts = world.control.host_list(&world.caller).await.unwrap();
+    let hosts = world.hosts().await;
     assert_eq!(hosts[0].other_installation, Some(other));
     assert_eq!(hosts[0].found, 0);
     assert!(
@@ -172,11 +172,17 @@ async fn a_control_plane_that_was_away_gives_its_hosts_time_to_speak() {
 async fn a_host_is_found_by_name_unless_two_share_it() {
     let (world, _host) = World::with_host().await;
     let by_name = HostSelector::Name("box".parse().unwrap());
-    assert!(world.control.host_found(&world.caller, &by_name).await.is_ok());
+    assert!(
+        world
+            .control
+            .host_found(&world.caller, &by_name, &PageRequest::default())
+            .await
+            .is_ok()
+    );
     world.deliver(&FakeHost::new(2).report()).await;
     let ambiguous = world
         .control
-        .host_found(&world.caller, &by_name)
+        .host_found(&world.caller, &by_name, &PageRequest::default())
         .await
         .unwrap_err();
     assert_eq!(ambiguous.problem.code, ProblemCode::InvalidValue);

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use model::{HostId, ProblemCode, RegistryCredentials, SecretRef, VmId};
+use model::{Feature, HostId, ProblemCode, RegistryCredentials, Right, SecretRef, VmId};
 use wire::secret::{SecretRefusal, SecretRequest};
 
+use super::people::who;
 use super::world::{World, request};
-use crate::{CreateVm, VmView};
+use crate::{Caller, CreateVm, RebuildVm, VmView};
 
 const CANARY: &str = "canary-p4ssword";
 
@@ -88,28 +89,116 @@ async fn only_the_host_of_a_vm_gets_its_secret_in_the_version_asked_for() {
     assert!(read.secret_fetch(other.asked.id, others).await.unwrap().is_some());
 }
 
+/// Makes a VM anew, and says under which name its credentials are kept then.
+async fn rebuild(world: &World, by: &Caller, vm: VmId, image: &str, auth: bool) -> Option<SecretRef> {
+    let wish = RebuildVm {
+        image: Some(image.parse().unwrap()),
+        registry_auth: auth.then(credentials),
+    };
+    let vm = world.control.vm_rebuild(by, &vm.into(), wish).await.unwrap();
+    let body = vm.asked.body;
+    assert_eq!(
+        body.needs.contains(&Feature::REGISTRY_SECRET),
+        body.registry_secret.is_some()
+    );
+    body.registry_secret
+}
+
+async fn is_kept(world: &World, vm: VmId, secret: SecretRef) -> bool {
+    let mut read = world.control.inner.store.read().await.unwrap();
+    read.secret_fetch(vm, secret).await.unwrap().is_some()
+}
+
 #[tokio::test]
 async fn a_rebuild_from_another_repository_forgets_the_credentials() {
     let (world, mut host) = World::with_host().await;
     let (vm, secret) = create_private(&world, "web").await;
     let id = vm.asked.id;
     world.round(&mut host).await;
-    let rebuild = async |image: &str| {
-        let image = Some(image.parse().unwrap());
-        let rebuilt = world.control.vm_rebuild(&world.caller, &id.into(), image).await;
-        rebuilt.unwrap().asked.body.registry_secret
-    };
+    let rebuild = async |image: &str| rebuild(&world, &world.caller, id, image, false).await;
     assert_eq!(rebuild("registry.example/team/app:2").await, Some(secret));
     assert_eq!(rebuild("evil.example/team/app:2").await, None);
     assert_eq!(
         ask(&world, host.id, id, secret).await,
         Err(SecretRefusal::Unknown)
     );
+    assert!(!is_kept(&world, id, secret).await, "nothing names it any more");
     assert_eq!(
         rebuild("registry.example/team/app:2").await,
         None,
         "they do not come back"
     );
+}
+
+#[tokio::test]
+async fn a_manager_reads_no_other_image_with_the_owners_credentials() {
+    let (world, host) = World::with_host().await;
+    let ann = world.user("ann", 1).await;
+    let (vm, secret) = create_private(&world, "web").await;
+    let id = vm.asked.id;
+    world.share(id, &ann, Right::Manage).await;
+    let same = "registry.example/team/app:1";
+    assert_eq!(rebuild(&world, &ann, id, same, false).await, Some(secret));
+    assert_eq!(
+        rebuild(&world, &ann, id, "registry.example/team/app:2", false).await,
+        None
+    );
+    assert!(!is_kept(&world, id, secret).await);
+
+    let given = rebuild(&world, &ann, id, "registry.example/team/app:2", true)
+        .await
+        .unwrap();
+    assert_eq!(ask(&world, host.id, id, given).await, Ok(credentials()));
+    let further = rebuild(&world, &ann, id, "registry.example/team/app:3", false).await;
+    assert_eq!(further, Some(given), "they are hers");
+    let owners = rebuild(&world, &world.caller, id, "registry.example/team/app:4", false).await;
+    assert_eq!(owners, None, "and nobody else's, the owner's neither");
+}
+
+#[tokio::test]
+async fn new_credentials_take_the_place_of_those_before() {
+    let (world, host) = World::with_host().await;
+    let (vm, first) = create_private(&world, "web").await;
+    let id = vm.asked.id;
+    let second = rebuild(&world, &world.caller, id, "other.example/app", true).await;
+    let expected = SecretRef { version: 2, ..first };
+    assert_eq!(second, Some(expected));
+    assert_eq!(ask(&world, host.id, id, first).await, Err(SecretRefusal::Unknown));
+    assert_eq!(ask(&world, host.id, id, expected).await, Ok(credentials()));
+
+    let wish = RebuildVm {
+        image: Some("oci:/images/app".parse().unwrap()),
+        registry_auth: Some(credentials()),
+    };
+    let refused = world.control.vm_rebuild(&world.caller, &id.into(), wish).await;
+    let refused = refused.unwrap_err().problem;
+    assert_eq!(refused.pointer.as_deref(), Some("/registry_auth"));
+    assert!(
+        is_kept(&world, id, expected).await,
+        "what is refused changes nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_vm_given_away_leaves_its_credentials_behind() {
+    let (world, host) = World::with_host().await;
+    let ann = world.user("ann", 1).await;
+    let (vm, secret) = create_private(&world, "web").await;
+    let id = vm.asked.id;
+    let given = world
+        .control
+        .vm_transfer(&world.caller, &id.into(), &who(&ann))
+        .await;
+    let body = given.unwrap().asked.body;
+    assert_eq!(body.registry_secret, None);
+    assert!(!body.needs.contains(&Feature::REGISTRY_SECRET));
+    assert!(!is_kept(&world, id, secret).await);
+    assert_eq!(
+        ask(&world, host.id, id, secret).await,
+        Err(SecretRefusal::Unknown)
+    );
+    let own = rebuild(&world, &ann, id, "registry.example/team/app:1", true).await;
+    assert!(own.is_some_and(|own| own.id != secret.id));
 }
 
 #[tokio::test]

@@ -15,7 +15,10 @@ use wire::host::{HostPlan, HostReport};
 
 use super::host::FakeHost;
 use crate::place::capacity_of;
-use crate::{Caller, Clock, Control, ControlConfig, CreateVm, ListVms, SystemEntropy, VmSelector, VmView};
+use crate::{
+    Caller, Clock, Control, ControlConfig, CreateVm, FoundView, HostView, ListVms, PageRequest,
+    SystemEntropy, VmSelector, VmView,
+};
 
 pub(super) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEhISEh somebody";
@@ -130,6 +133,17 @@ impl World {
         let page = self.control.vm_list(&self.caller, &all).await.unwrap();
         assert_eq!(page.next, None, "more than fit on a page");
         page.items
+    }
+
+    pub(super) async fn hosts(&self) -> Vec<HostView> {
+        let all = PageRequest::default();
+        self.control.host_list(&self.caller, &all).await.unwrap().items
+    }
+
+    pub(super) async fn found(&self, host: HostId) -> Vec<FoundView> {
+        let all = PageRequest::default();
+        let page = self.control.host_found(&self.caller, &host.into(), &all).await;
+        page.unwrap().items
     }
 
     /// Takes a report in, through its bytes.

@@ -46,7 +46,12 @@ pub(super) fn check(file: &File, listen: Option<SocketAddr>, faults: &mut Faults
     };
     let proxies = file.trusted_proxies.iter().map(|text| text.parse::<Network>());
     let proxies = faults.take("trusted_proxies", proxies.collect::<Result<Vec<_>, _>>());
-    faults.need(file.connections > 0, "connections", "must be at least 1");
+    for (key, connections) in [
+        ("connections", file.connections),
+        ("connections_per_address", file.connections_per_address),
+    ] {
+        faults.need(connections > 0, key, "must be at least 1");
+    }
     for (key, per_second, burst) in [
         (
             "rates.user_burst",
@@ -67,6 +72,7 @@ pub(super) fn check(file: &File, listen: Option<SocketAddr>, faults: &mut Faults
         trusted_proxies: proxies?,
         limits: Limits {
             connections: file.connections,
+            connections_per_address: file.connections_per_address,
             ..Limits::default()
         },
         rates: rates(&file.rates),
@@ -150,6 +156,7 @@ mod tests {
             ("metrics_listen = 'here'", "metrics_listen: "),
             ("trusted_proxies = ['10.0.0.0/8', 'proxy']", "trusted_proxies: "),
             ("connections = 0", "connections: "),
+            ("connections_per_address = 0", "connections_per_address: "),
             ("[rates]\nuser_burst = 0", "rates.user_burst: "),
         ] {
             assert!(faults(text).starts_with(key), "{text}: {}", faults(text));

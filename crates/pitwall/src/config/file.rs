@@ -32,6 +32,7 @@ pub(super) struct File {
     pub(super) metrics_listen: String,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) connections: usize,
+    pub(super) connections_per_address: usize,
     pub(super) quota_vms: u64,
     pub(super) quota_cpus: u64,
     pub(super) quota_memory_mib: u64,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::orchestrator::Orchestrator;
 use bus::Bus;
-use control::{Caller, Control, ControlConfig};
+use control::{Caller, Control, ControlConfig, MAX_LIMIT, PageRequest};
 use link::Link;
 use model::HostId;
 use server::Metrics;
@@ -75,10 +75,15 @@ async fn until_heard(
     host: HostId,
     shutdown: &CancellationToken,
 ) -> Result<(), RoleError> {
+    let all = PageRequest {
+        limit: Some(MAX_LIMIT),
+        cursor: None,
+    };
     while !shutdown.is_cancelled()
         && !control
-            .host_list(caller)
+            .host_list(caller, &all)
             .await?
+            .items
             .iter()
             .any(|known| known.id == host)
     {

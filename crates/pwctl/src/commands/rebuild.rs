@@ -6,6 +6,7 @@ use crate::bulk::{Done, Vms, confirm};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::registry::Registry;
 use crate::ssh_config::{self, After};
 use crate::wait::Goal;
 use crate::{complete, image};
@@ -24,6 +25,8 @@ pub(crate) struct Rebuild {
     /// Another image, as create takes it [default: its own, as that is now]
     #[arg(long, value_name = "REF", add = complete::images())]
     image: Option<String>,
+    #[command(flatten)]
+    registry: Registry,
     /// Ask nothing
     #[arg(long, short)]
     yes: bool,
@@ -45,17 +48,20 @@ impl Rebuild {
                 format!("{} would be made anew\n", vm.name)
             });
         }
-        let wish = RebuildVm { image };
+        let question = |names: &str| format!("Make {names} anew, and lose what is on their disks?");
+        let what = "what is on disks is to be lost";
+        let confirmed = match self.yes {
+            true => None,
+            false => Some(confirm(&client, &names, question, what).await?),
+        };
+        let wish = RebuildVm {
+            image,
+            registry_auth: self.registry.auth().await?,
+        };
         let rebuild = async |vm: &str| client.vm_rebuild(vm, &wish).await;
-        let asked = if self.yes {
-            Done::ask(&names, rebuild).await
-        } else {
-            let question = |names: &str| format!("Make {names} anew, and lose what is on their disks?");
-            let what = "what is on disks is to be lost";
-            confirm(&client, &names, question, what)
-                .await?
-                .then(rebuild)
-                .await
+        let asked = match confirmed {
+            Some(confirmed) => confirmed.then(rebuild).await,
+            None => Done::ask(&names, rebuild).await,
         };
         let done = asked
             .wait_for(&client, Goal::of_power, self.waiting, output)

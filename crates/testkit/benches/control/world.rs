@@ -12,6 +12,7 @@ use bus::Bus;
 use control::{Caller, Control, ControlConfig, Meter, Origin, Retention};
 use link::Link;
 use model::{HostId, Phase, Role, VmId};
+use server::Door;
 use store::{Store, Vm};
 use testkit::Fault;
 use tokio::net::TcpListener;
@@ -104,7 +105,7 @@ impl World {
         let url = format!("http://{}", listener.local_addr()?);
         let mut tasks = JoinSet::new();
         let served = control.clone();
-        tasks.spawn(async move { server::serve(listener, served, std::future::pending()).await });
+        tasks.spawn(async move { server::serve(door(listener), served, std::future::pending()).await });
         let driven = control.clone();
         tasks.spawn(async move { driven.run(std::future::pending()).await });
         let mut orders = BTreeMap::new();
@@ -216,4 +217,11 @@ pub(crate) fn wish(name: String) -> CreateVm {
         keys: vec![KEY.to_owned()],
         ..CreateVm::default()
     }
+}
+
+/// All clients of a bench come from one address.
+fn door(listener: TcpListener) -> Door {
+    let mut door = Door::from(listener);
+    door.edges.limits.connections_per_address = door.edges.limits.connections;
+    door
 }

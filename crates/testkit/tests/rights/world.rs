@@ -1,12 +1,13 @@
 //! A cloud, the people in it, and the things that operations are about.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use api::{Access, Content, Endpoint, endpoints};
 use model::{Role, Scope};
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use testkit::{Cloud, until};
 
@@ -20,7 +21,7 @@ const HOST: &str = "host-0";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Whose the things are.
-const RIGHTFUL: &str = "fred";
+pub(crate) const RIGHTFUL: &str = "fred";
 /// Somebody who gets a share, or a place in a team.
 pub(crate) const FRIEND: &str = "ann";
 
@@ -56,6 +57,7 @@ impl Persona {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
     /// Null where it is no JSON, or a stream that is let go.
     pub(crate) body: Value,
 }
@@ -273,6 +275,14 @@ impl World {
         vm
     }
 
+    /// A VM's name with its owner's.
+    pub(crate) async fn full_name(&self, vm: &str) -> String {
+        let vm = self
+            .ask(Persona::Rightful, "vm_get", &[vm.to_owned()], None)
+            .await;
+        format!("{}.{}", text(&vm["name"]), text(&vm["owner"]))
+    }
+
     /// Calls an operation as somebody who may; it must succeed.
     async fn ask(&self, persona: Persona, operation: &str, values: &[String], body: Option<Value>) -> Value {
         let endpoint = endpoint(operation);
@@ -366,6 +376,9 @@ async fn tokens(cloud: &Cloud) -> HashMap<Persona, String> {
 async fn heard(request: reqwest::RequestBuilder, endpoint: &Endpoint) -> Answer {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
+    let header =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap().to_owned());
+    let headers = response.headers().iter().map(header).collect();
     let is_stream = endpoint.answers.iter().any(|answer| {
         answer.status == status && !matches!(answer.content, Content::Json(_) | Content::AnyJson)
     });
@@ -373,7 +386,11 @@ async fn heard(request: reqwest::RequestBuilder, endpoint: &Endpoint) -> Answer 
         true => Value::Null,
         false => serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default(),
     };
-    Answer { status, body }
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 fn endpoint(operation: &str) -> &'static Endpoint {

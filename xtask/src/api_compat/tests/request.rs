@@ -216,3 +216,62 @@ fn the_limits_of_a_request_only_widen() {
         ),
     ]);
 }
+
+/// What each of two documents says of a field that has these forms.
+fn said_of_forms(old: Value, new: Value) -> Vec<String> {
+    said(
+        &edited(&set("Change/free", old)),
+        &edited(&set("Change/free", new)),
+    )
+}
+
+#[test]
+fn what_a_choice_or_a_member_covers_is_not_overlooked() {
+    let short = |most: u32| json!({ "properties": { "a": { "type": "string", "maxLength": most } } });
+    for keyword in ["oneOf", "anyOf", "allOf"] {
+        let beside = |most: u32, inner: &[Value]| {
+            let mut form = short(most);
+            form["type"] = json!("object");
+            form[keyword] = json!(inner);
+            form
+        };
+        let narrowed = said_of_forms(beside(9, &[short(20)]), beside(3, &[short(20)]));
+        assert!(!narrowed.is_empty(), "{keyword}: the part beside it");
+        assert_eq!(
+            said_of_forms(beside(9, &[short(20)]), beside(9, &[short(20)])),
+            Vec::<String>::new(),
+            "{keyword}: nothing is another"
+        );
+        let other = json!({ "properties": { "b": { "type": "string" } } });
+        assert_eq!(
+            said_of_forms(beside(9, &[other.clone()]), beside(20, &[other])),
+            Vec::<String>::new(),
+            "{keyword}: what does not contradict is widened"
+        );
+    }
+    let members = |first: u32| json!({ "type": "object", "allOf": [short(first), short(20)] });
+    assert!(
+        !said_of_forms(members(9), members(3)).is_empty(),
+        "the first of two members"
+    );
+}
+
+#[test]
+fn a_path_item_has_parameters_too() {
+    let item = |parameters: Value| set("paths/~1things~1{thing}/parameters", parameters);
+    let sort = |required: bool| json!([{ "name": "sort", "in": "query", "required": required }]);
+    judged(&[(
+        item(sort(true)),
+        "GET /things/{thing} query parameter `sort`: the parameter must be there now",
+        item(sort(false)),
+    )]);
+    let mut moved = document();
+    let operations = &mut moved["paths"]["/things/{thing}"];
+    let parameters = operations["get"]["parameters"].take();
+    operations["parameters"] = parameters;
+    let gone = |said: &String| said.contains("gone") || said.starts_with("GET");
+    assert!(
+        !said(&document(), &moved).iter().any(gone),
+        "those that moved there are not gone"
+    );
+}
