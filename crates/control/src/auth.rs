@@ -47,26 +47,14 @@ impl Control {
     }
 
     async fn caller_of(&self, read: &mut Read, token: Token, origin: Origin) -> Result<Caller, Error> {
-        if token.expires_at.is_some_and(|at| at <= self.now()) {
-            return Err(Problem::new(ProblemCode::TokenExpired, "that token has expired")
-                .hint("sign in again: pwctl login")
-                .into());
-        }
         let user = read.principal_fetch(token.user.into()).await?;
         let Some(user) = user.and_then(Principal::into_user) else {
             return Err(unauthenticated("that token's user is gone").into());
         };
-        if user.disabled {
-            return Err(Problem::new(
-                ProblemCode::UserDisabled,
-                format!("the user {} is disabled", user.name),
-            )
-            .hint("ask an admin to enable it again")
-            .into());
-        }
+        let is_disabled = user.disabled;
         // Whoever is no admin any more has tokens from before.
         let may: BTreeSet<Scope> = Scope::of_role(user.role);
-        Ok(Caller {
+        let caller = Caller {
             user: user.id,
             name: user.name,
             role: user.role,
@@ -74,7 +62,21 @@ impl Control {
             scopes: token.scopes.intersection(&may).copied().collect(),
             token_expires_at: token.expires_at,
             origin,
-        })
+        };
+        if caller.token_expires_at.is_some_and(|at| at <= self.now()) {
+            let problem = Problem::new(ProblemCode::TokenExpired, "that token has expired");
+            let problem = problem.hint("sign in again: pwctl login");
+            return Err(Error::refused(problem, caller.actor()));
+        }
+        if is_disabled {
+            let problem = Problem::new(
+                ProblemCode::UserDisabled,
+                format!("the user {} is disabled", caller.name),
+            );
+            let problem = problem.hint("ask an admin to enable it again");
+            return Err(Error::refused(problem, caller.actor()));
+        }
+        Ok(caller)
     }
 
     /// Makes the admin's token at the first start. Gives its text if it was made just now, which is the only time

@@ -6,6 +6,7 @@ use std::fmt;
 use model::{Problem, ProblemCode};
 use store::StoreError;
 
+use crate::Actor;
 use crate::clock::EntropyError;
 
 type Cause = Box<dyn StdError + Send + Sync>;
@@ -17,6 +18,8 @@ pub struct Error {
     pub problem: Problem,
     /// What the operator reads in the log; never shown to the caller.
     source: Option<Cause>,
+    /// Whose token let nobody in, for the audit.
+    actor: Option<Box<Actor>>,
 }
 
 impl Error {
@@ -25,7 +28,21 @@ impl Error {
             problem: Problem::new(ProblemCode::Internal, "Pitwall failed in a way it should not")
                 .hint("its log has the cause under this request's id; trying again may help"),
             source: Some(Box::new(source)),
+            actor: None,
         }
+    }
+
+    /// A refusal of somebody who is known and let in nowhere.
+    pub(crate) fn refused(problem: Problem, actor: Actor) -> Self {
+        Self {
+            actor: Some(Box::new(actor)),
+            ..Self::from(problem)
+        }
+    }
+
+    /// Whose token let nobody in: it has expired, or its user is disabled.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.actor.as_deref()
     }
 
     /// Whether the fault is Pitwall's own, so that the operator must hear of it.
@@ -53,6 +70,7 @@ impl From<Problem> for Error {
         Self {
             problem,
             source: None,
+            actor: None,
         }
     }
 }
@@ -79,6 +97,7 @@ impl From<StoreError> for Error {
         Self {
             problem,
             source: Some(Box::new(error)),
+            actor: None,
         }
     }
 }

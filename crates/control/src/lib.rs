@@ -83,7 +83,7 @@ mod vm;
 mod wait;
 
 pub use account::UserSelector;
-pub use caller::{Caller, Origin, TokenText};
+pub use caller::{Actor, Caller, Origin, TokenText};
 pub use census::{Census, HostState};
 pub use clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use control::{Control, ControlConfig};

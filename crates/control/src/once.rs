@@ -84,7 +84,7 @@ impl Once {
 
     /// Lets go of a change that is held: it never was.
     pub fn drop_held(&self) {
-        drop(self.take_held());
+        drop(self.progress().held.take());
     }
 
     /// Notes what the caller's right was asked for.
@@ -96,8 +96,9 @@ impl Once {
         self.progress().held = Some(change);
     }
 
-    pub(crate) fn take_held(&self) -> Option<Change> {
-        self.progress().held.take()
+    /// Whether a change waits for its answer.
+    pub(crate) fn holds(&self) -> bool {
+        self.progress().held.is_some()
     }
 
     /// Whole values are put in and taken out, so a panic elsewhere leaves nothing half done.

@@ -13,7 +13,7 @@ use store::{Token, User};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::account::account_find;
-use crate::change::Change;
+use crate::change::{Change, to_its_end};
 use crate::clock::draw;
 use crate::credential::{digest, token_text};
 use crate::page::Paging;
@@ -172,18 +172,30 @@ impl Control {
         }
     }
 
-    /// Writes down the uses that were noted since the last time.
+    /// Writes down the uses that were noted since the last time. A caller that goes away meanwhile stops nothing.
     ///
     /// # Errors
-    /// The memory refuses; these uses are lost then.
+    /// The memory refuses; these uses are written down the next time.
     pub(crate) async fn token_uses_keep(&self) -> Result<(), Error> {
-        let uses = self.inner.token_uses.take();
+        let control = self.clone();
+        to_its_end(async move {
+            let uses = control.inner.token_uses.take();
+            let kept = control.uses_write(&uses).await;
+            if kept.is_err() {
+                control.inner.token_uses.put_back(uses);
+            }
+            kept
+        })
+        .await
+    }
+
+    async fn uses_write(&self, uses: &BTreeMap<TokenId, Timestamp>) -> Result<(), Error> {
         if uses.is_empty() {
             return Ok(());
         }
         let mut change = self.change().await?;
         for (token, at) in uses {
-            change.token_use_update(token, at).await?;
+            change.token_use_update(*token, *at).await?;
         }
         self.commit(change).await
     }
@@ -207,6 +219,14 @@ impl TokenUses {
         std::mem::take(&mut self.lock())
     }
 
+    /// Puts back what could not be written down, unless it was used again since.
+    fn put_back(&self, uses: BTreeMap<TokenId, Timestamp>) {
+        let mut noted = self.lock();
+        for (token, at) in uses {
+            noted.entry(token).or_insert(at);
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TokenId, Timestamp>> {
         // A use that was noted half is none; the map is whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -217,7 +237,8 @@ async fn token_find(read: &mut store::Read, user: &User, token: &str) -> Result<
     let no_token = || {
         Problem::new(
             ProblemCode::NotFound,
-            format!("{} has no token {token:?}", user.name),
+            // What was given is not repeated: it may be a token's text in the place of its id.
+            format!("{} has no such token", user.name),
         )
         .hint("pwctl token ls shows the ids")
     };

@@ -75,7 +75,7 @@ async fn refusals_are_written_outside_of_their_requests() {
     let code = ProblemCode::AdminOnly;
     world
         .control
-        .audit_refused(&ann, Operation::HostList, Some("box".to_owned()), code);
+        .audit_refused(ann.actor(), Operation::HostList, Some("box".to_owned()), code);
     let [refused] = &of(&world, Operation::HostList).await[..] else {
         panic!("one entry")
     };
