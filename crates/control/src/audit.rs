@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::change::to_its_end;
 use crate::page::Paging;
-use crate::{Actor, Caller, Control, Error, Operation, Page, PageRequest};
+use crate::{Actor, Caller, Control, Error, Operation, Page, PageRequest, chain};
 
 /// How long an entry may wait to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
@@ -128,7 +128,10 @@ impl Control {
         loop {
             ticks.tick().await;
             if let Err(error) = self.ledger_write().await {
-                tracing::error!(error = ?error, "audit entries could not be written; they are tried again");
+                tracing::error!(
+                    error = chain(&error),
+                    "audit entries could not be written; they are tried again"
+                );
             }
         }
     }

@@ -36,6 +36,9 @@ impl Control {
         let mut change = self.change_by(caller, Operation::VmCreate).await?;
         change.about(id);
         let owner = owner_for(&mut change, caller, owner).await?;
+        if let Some(once) = &caller.origin.once {
+            once.touches(owner);
+        }
         name_is_free(&mut change, owner, &body.name, "/name").await?;
         if !no_ssh_keys {
             something_opens(&mut change, &body, owner, account_keys).await?;
@@ -89,7 +92,7 @@ impl Control {
 
 /// Who shall own a VM: the caller, where nobody is named; else the caller or a team of the caller's, and for an admin
 /// anybody. A user or team that the caller is not in does not exist here, so that nobody can find out who does.
-async fn owner_for(
+pub(crate) async fn owner_for(
     read: &mut Read,
     caller: &Caller,
     named: Option<PrincipalSelector>,

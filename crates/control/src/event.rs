@@ -37,7 +37,7 @@ pub struct Event {
 
 impl Event {
     /// The event that a row holds.
-    pub(crate) fn of_row(row: StoredEvent) -> Result<Self, Error> {
+    pub(crate) fn of_row(row: &StoredEvent) -> Result<Self, Error> {
         Ok(Self {
             sequence: Some(row.sequence),
             at: row.at,

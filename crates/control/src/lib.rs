@@ -87,7 +87,7 @@ pub use caller::{Actor, Caller, Origin, TokenText};
 pub use census::{Census, HostState};
 pub use clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use control::{Control, ControlConfig};
-pub use error::Error;
+pub use error::{Error, chain};
 pub use event::{Ending, Event, EventKind};
 pub use follow::{Events, Since};
 pub use labels::Labels;

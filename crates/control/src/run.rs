@@ -1,17 +1,18 @@
 //! The reconcilers: nudged for speed, timed for truth.
 
 use std::collections::BTreeSet;
-use std::error::Error as StdError;
 use std::time::Duration;
 
-use model::HostId;
+use model::{HostId, ProblemCode};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use wire::host::HostReport;
 
-use crate::{Control, Error};
+use crate::{Control, Error, chain};
 
 /// How long intake waits before it tries a report again that could not be stored.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often it tries one that meets a fault. Its host says the same in the next one, and other hosts' reports wait behind it.
+const TRIES: u32 = 3;
 
 /// How long nudged plans rest, as a multiple of the time that the last ones took. A plan is whole, so it takes longer the
 /// more VMs there are; with this, what many changes cost grows with their number and not with that of the VMs. Smaller lets
@@ -73,10 +74,17 @@ impl Control {
         }
     }
 
+    /// Takes a report in, and waits while the database is held or its disk full: no other could be taken either.
     async fn take_until_stored(&self, report: &HostReport) {
+        let mut faults = 0;
         while let Err(error) = self.report_take(report).await {
+            faults += u32::from(error.problem.code == ProblemCode::Internal);
+            if faults == TRIES {
+                tracing::error!(host.id = %report.host, error = chain(&error), "a report that meets a fault is dropped");
+                return;
+            }
             tracing::error!(host.id = %report.host, error = chain(&error), "a report could not be stored");
-            tokio::time::sleep(TRY_AGAIN).await;
+            sleep(TRY_AGAIN).await;
         }
     }
 
@@ -140,16 +148,4 @@ impl Control {
             }
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

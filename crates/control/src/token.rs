@@ -17,7 +17,7 @@ use crate::change::{Change, to_its_end};
 use crate::clock::draw;
 use crate::credential::{digest, token_text};
 use crate::page::Paging;
-use crate::{Caller, Control, Error, Operation, Page, PageRequest, TokenText, UserSelector};
+use crate::{Caller, Control, Error, Operation, Page, PageRequest, TokenText, UserSelector, chain};
 
 /// How long a token is good where nothing else is said.
 pub(crate) const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -167,7 +167,10 @@ impl Control {
         loop {
             ticks.tick().await;
             if let Err(error) = self.token_uses_keep().await {
-                tracing::error!(error = ?error, "the uses of tokens could not be written down");
+                tracing::error!(
+                    error = chain(&error),
+                    "the uses of tokens could not be written down"
+                );
             }
         }
     }

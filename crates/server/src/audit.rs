@@ -159,7 +159,10 @@ mod tests {
         assert_eq!(target_of("/v1/vms"), None);
         assert_eq!(target_of("/v1/vms/"), None);
         for named in ["web.ann", "me", "vm_00000000000000000000000000", "box1"] {
-            assert_eq!(target_of(&format!("/v1/vms/{named}/start")).as_deref(), Some(named));
+            assert_eq!(
+                target_of(&format!("/v1/vms/{named}/start")).as_deref(),
+                Some(named)
+            );
         }
         let long = "a".repeat(200);
         for other in [

@@ -19,4 +19,5 @@ mod restored;
 mod rules;
 mod secrets;
 mod signing_in;
+mod waiting;
 pub(crate) mod world;

@@ -39,10 +39,22 @@ async fn refusals_are_written_and_reads_are_not() {
         (Method::DELETE, "/v1/vms/web", None),
         (Method::GET, "/v1/hosts", None),
         (Method::POST, "/v1/vms", Some(json!({ "name": "web" }))),
-        (Method::POST, "/v1/vms", Some(json!({ "name": "Web", "image": "debian:12" }))),
+        (
+            Method::POST,
+            "/v1/vms",
+            Some(json!({ "name": "Web", "image": "debian:12" })),
+        ),
         // A secret where an id belongs.
-        (Method::DELETE, "/v1/users/me/tokens/pwt_0000000000000000000000000000000000", None),
-        (Method::DELETE, "/v1/vms/pwt_0000000000000000000000000000000000", None),
+        (
+            Method::DELETE,
+            "/v1/users/me/tokens/pwt_0000000000000000000000000000000000",
+            None,
+        ),
+        (
+            Method::DELETE,
+            "/v1/vms/pwt_0000000000000000000000000000000000",
+            None,
+        ),
     ];
     for (method, path, body) in refused {
         let answer = cloud.call_as(Some(&ann), method, path, body).await;
@@ -75,7 +87,9 @@ async fn a_disabled_user_and_an_expired_token_leave_their_refusals() {
     let short = made.body["secret"].as_str().unwrap();
     let expired = async {
         loop {
-            let answer = cloud.call_as(Some(short), Method::DELETE, "/v1/vms/web", None).await;
+            let answer = cloud
+                .call_as(Some(short), Method::DELETE, "/v1/vms/web", None)
+                .await;
             if answer.body["code"] == "token_expired" {
                 return;
             }
@@ -128,7 +142,9 @@ async fn a_change_is_written_with_its_target_and_the_id_of_its_request() {
         .header("content-type", "application/json")
         .header("x-request-id", "abc-1");
     let created = cloud.send(request, wish("web").to_string().into_bytes()).await;
-    let listed = cloud.call(Method::GET, "/v1/audit?operation=vm_create", None).await;
+    let listed = cloud
+        .call(Method::GET, "/v1/audit?operation=vm_create", None)
+        .await;
     let [entry] = &listed.body["items"].as_array().unwrap()[..] else {
         panic!("one entry: {listed:?}")
     };
