@@ -201,11 +201,15 @@ impl Control {
     }
 
     async fn commit_here(&self, mut change: Change) -> Result<(), Error> {
-        if let Some(entry) = change.audit.take() {
-            change.write.audit_insert(&entry).await?;
+        let asked = change.audit.take();
+        if let Some(entry) = &asked {
+            change.write.audit_insert(entry).await?;
         }
         let began = Instant::now();
         change.write.commit().await?;
+        if asked.is_some() {
+            crate::fault::committed();
+        }
         self.inner.meter.committed(began.elapsed());
         self.inner.news.committed(change.last_event);
         self.inner.news.touched(&change.touched);

@@ -38,6 +38,7 @@ mod credential;
 mod disable;
 mod error;
 mod event;
+mod fault;
 mod feed;
 mod follow;
 mod found;

@@ -23,7 +23,7 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     let client = match made {
         Ok(client) => client,
         Err(error) => {
-            findings.push(bad("api", super::with_causes(&error), "look at the token's file"));
+            findings.push(bad("api", control::chain(&error), "look at the token's file"));
             return findings;
         }
     };
@@ -77,7 +77,7 @@ fn api(version: &Result<String, ClientError>, runs: bool, settings: &Settings) -
             format!("{listen} cannot be asked over TLS by its address"),
             "pwctl doctor, with the server's name",
         ),
-        Err(error) => bad(WHAT, super::with_causes(error), "look at pitwall's log"),
+        Err(error) => bad(WHAT, control::chain(error), "look at pitwall's log"),
     }
 }
 
@@ -104,11 +104,7 @@ fn control(hosts: Result<Vec<Host>, ClientError>, has_token: bool) -> Vec<Findin
             },
             "run the doctor as root with the --state of that pitwall; start pitwall again for a new token",
         )],
-        Err(error) => vec![bad(
-            "control",
-            super::with_causes(&error),
-            "look at pitwall's log",
-        )],
+        Err(error) => vec![bad("control", control::chain(&error), "look at pitwall's log")],
     }
 }
 
