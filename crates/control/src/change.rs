@@ -18,7 +18,8 @@ pub(crate) struct Change {
     write: Write,
     /// When it happens: one moment for all of it.
     pub(crate) now: Timestamp,
-    last_event: u64,
+    /// Written just before the commit, all at once.
+    events: Vec<NewEvent>,
     touched: BTreeSet<VmId>,
     statuses: Vec<(VmId, Status)>,
     replan: BTreeSet<HostId>,
@@ -38,7 +39,7 @@ impl Change {
         }
     }
 
-    /// Writes an event.
+    /// Lets an event be written with the change.
     pub(crate) async fn event(&mut self, vm: VmId, generation: u64, what: &EventKind) -> Result<(), Error> {
         let audience = match what {
             EventKind::Deleted => Some(self.write.audience_fetch(vm).await?),
@@ -58,7 +59,7 @@ impl Change {
             audience,
         };
         self.touches(vm);
-        self.last_event = self.write.event_insert(&event).await?;
+        self.events.push(event);
         Ok(())
     }
 
@@ -170,7 +171,7 @@ impl Control {
         Ok(Change {
             write: self.inner.store.write().await?,
             now: self.now(),
-            last_event: 0,
+            events: Vec::new(),
             touched: BTreeSet::new(),
             statuses: Vec::new(),
             replan: BTreeSet::new(),
@@ -205,13 +206,19 @@ impl Control {
         if let Some(entry) = &asked {
             change.write.audit_insert(entry).await?;
         }
+        let last_event = match change.events.as_slice() {
+            [] => None,
+            events => Some(change.write.events_insert(events).await?),
+        };
         let began = Instant::now();
         change.write.commit().await?;
         if asked.is_some() {
             crate::fault::committed();
         }
         self.inner.meter.committed(began.elapsed());
-        self.inner.news.committed(change.last_event);
+        if let Some(last_event) = last_event {
+            self.inner.news.committed(last_event);
+        }
         self.inner.news.touched(&change.touched);
         self.inner.due.add(change.replan);
         if change.withdraws {

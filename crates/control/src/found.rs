@@ -3,7 +3,7 @@
 use model::{
     Asked, ByteSize, HostId, ImageRefError, NameError, Power, Problem, ProblemCode, VmBody, VmId, VmName,
 };
-use store::{Found, NewVm};
+use store::{Found, Life, NewVm, Owner, Vm};
 
 use crate::change::Change;
 use crate::create::{announce_new, name_is_free};
@@ -104,23 +104,33 @@ impl Control {
             remove,
             body,
         };
-        let now = change.now;
-        let new = NewVm {
-            asked: &asked,
-            owner: caller.user.into(),
-            own_keys: &asked.body.authorized_keys,
-            account_keys: true,
-            host: found.host,
-            created_at: now,
-        };
-        change.vm_insert(&new).await?;
-        change.seen_put(found.vm, &found.seen, now).await?;
-        change.found_delete(found.host, found.vm).await?;
+        let host = host_find(&mut change, &found.host.into()).await?;
         let adopted = EventKind::Adopted {
-            name: asked.body.name,
+            name: asked.body.name.clone(),
             host: found.host,
         };
-        let vm = announce_new(&mut change, found.vm, &adopted).await?;
+        let vm = Vm {
+            own_keys: asked.body.authorized_keys.clone(),
+            asked,
+            owner: Owner {
+                id: caller.user.into(),
+                name: caller.name.clone(),
+                disabled: false,
+            },
+            access: None,
+            account_keys: true,
+            labels: [].into(),
+            life: Life::default(),
+            host: found.host,
+            created_at: change.now,
+            seen: Some(found.seen.clone()),
+            host_name: host.name,
+            host_silent: host.silent,
+        };
+        change.vm_insert(&NewVm::of(&vm)).await?;
+        change.seen_put(found.vm, &found.seen, vm.created_at).await?;
+        change.found_delete(found.host, found.vm).await?;
+        announce_new(&mut change, &vm, &adopted).await?;
         self.commit(change).await?;
         Ok(self.view(vm))
     }

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use model::{PublicKey, VmBody, VmId};
-use store::Read;
+use model::{PrincipalId, PublicKey, VmBody, VmId};
+use store::{Read, SshKey};
 
 use crate::Error;
 use crate::change::Change;
@@ -23,10 +23,28 @@ pub(crate) async fn accepted_keys(
     account_keys: bool,
 ) -> Result<Vec<PublicKey>, Error> {
     let people = read.ssh_key_list_of_vm(vm, account_keys).await?;
+    Ok(together(own, people))
+}
+
+/// The keys that a new VM accepts, which nobody shares yet.
+pub(crate) async fn first_keys(
+    read: &mut Read,
+    owner: PrincipalId,
+    own: &[PublicKey],
+    account_keys: bool,
+) -> Result<Vec<PublicKey>, Error> {
+    let people = match account_keys {
+        true => read.ssh_key_list_of_owner(owner).await?,
+        false => Vec::new(),
+    };
+    Ok(together(own, people))
+}
+
+fn together(own: &[PublicKey], people: Vec<SshKey>) -> Vec<PublicKey> {
     let mut known: BTreeSet<_> = own.iter().map(PublicKey::fingerprint).collect();
     let others = people.into_iter().map(|key| key.key);
     let others = others.filter(|key| known.insert(key.fingerprint()));
-    Ok(own.iter().cloned().chain(others).collect())
+    own.iter().cloned().chain(others).collect()
 }
 
 /// Asks VMs to accept the keys that their people have now. Those on their way out are left alone.

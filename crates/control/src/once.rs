@@ -272,7 +272,7 @@ async fn may_still(
         }
         Need::SignedIn if operation == Operation::VmCreate => {
             let owner: Option<PrincipalId> = target.and_then(|target| target.parse().ok());
-            owner_for(read, &caller, owner.map(PrincipalSelector::Id)).await?;
+            owner_for(read, &caller, owner.map(PrincipalSelector::Id).as_ref()).await?;
         }
         // These need no more; no POST is a team's or holder's.
         Need::SignedIn | Need::Admin | Need::Holder | Need::Team(_) => {}

@@ -177,7 +177,7 @@ mod tests {
     fn fields(what: &EventKind) -> BTreeSet<String> {
         let event = Event {
             sequence: None,
-            at: jiff::Timestamp::UNIX_EPOCH,
+            at: "1970-01-01T00:00:00Z".parse().unwrap(),
             vm: VmId::from_random([1; 16]),
             generation: 1,
             what: what.clone(),

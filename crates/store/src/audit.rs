@@ -162,7 +162,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn audit_insert(&mut self, entry: &NewAuditEntry) -> Result<(), StoreError> {
-        let sequence = self.counter_draw("audit").await?;
+        let sequence = self.counter_draw("audit", 1).await?;
         sqlx::query(
             "INSERT INTO audit (sequence, at, user_id, user_name, token, address, request, operation, target, \
              outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -44,7 +45,7 @@ pub enum StoreError {
         operation: &'static str,
         /// The cause.
         #[source]
-        source: sqlx::Error,
+        source: Arc<sqlx::Error>,
     },
     /// Another writer did not finish in time.
     #[error("cannot {operation}: the database stayed locked for too long")]
@@ -53,7 +54,7 @@ pub enum StoreError {
         operation: &'static str,
         /// The cause.
         #[source]
-        source: sqlx::Error,
+        source: Arc<sqlx::Error>,
     },
     /// The database refused.
     #[error("cannot {operation}")]
@@ -62,7 +63,7 @@ pub enum StoreError {
         operation: &'static str,
         /// The cause.
         #[source]
-        source: sqlx::Error,
+        source: Arc<sqlx::Error>,
     },
     /// A row holds what it cannot hold.
     #[error("column {column} of a row holds something it cannot hold")]
@@ -91,10 +92,15 @@ const SQLITE_FULL: i32 = 13;
 impl StoreError {
     /// Makes the error of an operation from the database's own.
     pub(crate) fn sql(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
-        move |source| match primary_code(&source) {
+        move |source| Self::shared(operation, Arc::new(source))
+    }
+
+    /// The same from an error that several operations met together.
+    pub(crate) fn shared(operation: &'static str, source: Arc<sqlx::Error>) -> Self {
+        match primary_code(&source) {
             Some(SQLITE_FULL) => Self::Full { operation, source },
             Some(SQLITE_BUSY) => Self::Busy { operation, source },
-            _ if matches!(source, sqlx::Error::PoolTimedOut) => Self::Busy { operation, source },
+            _ if matches!(*source, sqlx::Error::PoolTimedOut) => Self::Busy { operation, source },
             _ => Self::Sql { operation, source },
         }
     }

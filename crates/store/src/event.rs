@@ -8,8 +8,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use model::{UserId, VmId};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::{Read, StoreError, Write, row};
+
+/// Events in one statement: seven parameters each, of SQLite's 32,766.
+const AT_ONCE: usize = 256;
 
 /// An event to be written with its change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,33 +174,45 @@ impl Write {
         Ok(())
     }
 
-    /// Writes an event and gives its number.
+    /// Writes events in their order and gives the number of the last.
     ///
     /// # Errors
     /// The database refuses.
-    pub async fn event_insert(&mut self, event: &NewEvent) -> Result<u64, StoreError> {
-        let sequence = self.counter_draw("event").await?;
-        sqlx::query(
-            "INSERT INTO events (sequence, at, type, vm, generation, data, audience) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(row::keep("sequence", sequence)?)
-        .bind(event.at.as_millisecond())
-        .bind(event.kind)
-        .bind(event.vm.to_string())
-        .bind(row::keep("generation", event.generation)?)
-        .bind(&event.data)
-        .bind(
-            event
-                .audience
-                .as_ref()
-                .map(|audience| row::keep_document("audience", audience))
-                .transpose()?,
-        )
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("write an event"))?;
-        Ok(sequence)
+    pub async fn events_insert(&mut self, events: &[NewEvent]) -> Result<u64, StoreError> {
+        let mut last = self.counter_draw("event", events.len()).await?;
+        let first = last + 1 - events.len() as u64;
+        let mut rows = Vec::with_capacity(events.len());
+        for (sequence, event) in (first..).zip(events) {
+            let audience = event.audience.as_ref();
+            let audience = audience.map(|audience| row::keep_document("audience", audience));
+            rows.push((
+                row::keep("sequence", sequence)?,
+                row::keep("generation", event.generation)?,
+                audience.transpose()?,
+                event,
+            ));
+            last = sequence;
+        }
+        for rows in rows.chunks(AT_ONCE) {
+            QueryBuilder::<Sqlite>::new(
+                "INSERT INTO events (sequence, generation, audience, at, type, vm, data) ",
+            )
+            .push_values(rows, |mut values, (sequence, generation, audience, event)| {
+                values
+                    .push_bind(sequence)
+                    .push_bind(generation)
+                    .push_bind(audience)
+                    .push_bind(event.at.as_millisecond())
+                    .push_bind(event.kind)
+                    .push_bind(event.vm.to_string())
+                    .push_bind(&event.data);
+            })
+            .build()
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("write events"))?;
+        }
+        Ok(last)
     }
 }
 

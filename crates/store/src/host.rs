@@ -43,6 +43,25 @@ pub struct Host {
     pub features: BTreeSet<Feature>,
 }
 
+/// What decides whether a host has room for a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRoom {
+    /// The host.
+    pub id: HostId,
+    /// Its name.
+    pub name: HostName,
+    /// The installation it says it obeys.
+    pub installation: Option<InstallationId>,
+    /// Whether it has not reported for too long.
+    pub silent: bool,
+    /// What it can hold, once it said so.
+    pub capacity: Option<Capacity>,
+    /// What it can do.
+    pub features: BTreeSet<Feature>,
+    /// What was asked on it, summed; VMs that are being removed count until they are gone.
+    pub booked: Capacity,
+}
+
 /// A plan that a host refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -78,6 +97,22 @@ impl Read {
             .await
             .map_err(StoreError::sql("read the hosts"))?;
         rows.iter().map(host).collect()
+    }
+}
+
+impl Read {
+    /// What each host has room for, by name and id.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn host_room_list(&mut self) -> Result<Vec<HostRoom>, StoreError> {
+        const SQL: &str = "SELECT id, name, installation, silent, cpus, memory_bytes, disk_bytes, features, \
+             booked_cpus, booked_memory_bytes, booked_disk_bytes FROM hosts ORDER BY name, id";
+        let rows = sqlx::query(SQL)
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read what hosts have room for"))?;
+        rows.iter().map(host_room).collect()
     }
 }
 
@@ -186,4 +221,20 @@ fn capacity(row: &SqliteRow) -> Result<Option<Capacity>, StoreError> {
         memory_bytes: row::number(row, "memory_bytes")?,
         disk_bytes: row::number(row, "disk_bytes")?,
     }))
+}
+
+fn host_room(row: &SqliteRow) -> Result<HostRoom, StoreError> {
+    Ok(HostRoom {
+        id: row::parsed(row, "id")?,
+        name: row::parsed(row, "name")?,
+        installation: row::parsed_or_none(row, "installation")?,
+        silent: row::flag(row, "silent")?,
+        capacity: capacity(row)?,
+        features: row::document(row, "features")?,
+        booked: Capacity {
+            cpus: row::small(row, "booked_cpus")?,
+            memory_bytes: row::number(row, "booked_memory_bytes")?,
+            disk_bytes: row::number(row, "booked_disk_bytes")?,
+        },
+    })
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use model::VmId;
 use sqlx::sqlite::SqliteRow;
 
-use crate::vm::{select, vm};
+use crate::vm::{Query, select, vm};
 use crate::{Read, StoreError, Vm, Write, row};
 
 /// How long an expired VM is kept where nothing else is said: 72 h.
@@ -77,24 +77,31 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn vm_life_update(&mut self, id: VmId, life: &Life) -> Result<(), StoreError> {
-        let seconds =
-            |column, length: Option<u64>| length.map(|length| row::keep(column, length)).transpose();
-        sqlx::query(
-            "UPDATE vms SET ttl = $1, expires_at = $2, grace = $3, stopped_at = $4, warned = $5, lease = $6 \
-             WHERE id = $7",
-        )
-        .bind(seconds("ttl", life.ttl)?)
-        .bind(life.expires_at.map(Timestamp::as_millisecond))
-        .bind(row::keep("grace", life.grace)?)
-        .bind(life.stopped_at.map(Timestamp::as_millisecond))
-        .bind(i64::from(life.warned))
-        .bind(seconds("lease", life.lease)?)
+        bind_life(
+            sqlx::query(
+                "UPDATE vms SET ttl = $1, expires_at = $2, grace = $3, stopped_at = $4, warned = $5, lease = $6 \
+                 WHERE id = $7",
+            ),
+            life,
+        )?
         .bind(id.to_string())
         .execute(self.connection())
         .await
         .map_err(StoreError::sql("keep how long a VM lives"))?;
         Ok(())
     }
+}
+
+/// Binds the next six parameters: `ttl` to `lease`, as the schema orders them.
+pub(crate) fn bind_life<'q>(query: Query<'q>, life: &Life) -> Result<Query<'q>, StoreError> {
+    let seconds = |column, length: Option<u64>| length.map(|length| row::keep(column, length)).transpose();
+    Ok(query
+        .bind(seconds("ttl", life.ttl)?)
+        .bind(life.expires_at.map(Timestamp::as_millisecond))
+        .bind(row::keep("grace", life.grace)?)
+        .bind(life.stopped_at.map(Timestamp::as_millisecond))
+        .bind(i64::from(life.warned))
+        .bind(seconds("lease", life.lease)?))
 }
 
 pub(crate) fn life(row: &SqliteRow) -> Result<Life, StoreError> {

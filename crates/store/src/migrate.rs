@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sqlx::{Row, SqliteExecutor, SqlitePool};
+use sqlx::{Connection, Row, SqliteConnection, SqliteExecutor};
 
 use crate::StoreError;
 
@@ -53,10 +53,13 @@ const CREATE_LIST: &str =
     "CREATE TABLE IF NOT EXISTS schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL)";
 
 /// Applies what the database lacks.
-pub(crate) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let list = sqlx::query(CREATE_LIST).execute(writer).await;
+pub(crate) async fn bring_up_to_date(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), StoreError> {
+    let list = sqlx::query(CREATE_LIST).execute(&mut *connection).await;
     list.map_err(StoreError::sql("make the list of schema changes"))?;
-    let applied = applied(writer).await?;
+    let applied = applied(&mut *connection).await?;
     if let Some(unknown) = unknown(&applied) {
         return Err(StoreError::Newer {
             path: path.to_owned(),
@@ -65,7 +68,7 @@ pub(crate) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result
     }
     for (position, migration) in (1..).zip(HISTORY) {
         if !applied.iter().any(|name| name == migration.name) {
-            apply(writer, migration, position).await?;
+            apply(connection, migration, position).await?;
         }
     }
     Ok(())
@@ -95,9 +98,13 @@ pub(crate) async fn applied<'c>(executor: impl SqliteExecutor<'c>) -> Result<Vec
         .collect()
 }
 
-async fn apply(writer: &SqlitePool, migration: &Migration, position: i64) -> Result<(), StoreError> {
+async fn apply(
+    connection: &mut SqliteConnection,
+    migration: &Migration,
+    position: i64,
+) -> Result<(), StoreError> {
     let failed = StoreError::sql("change the schema");
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
     sqlx::raw_sql(migration.sql)
         .execute(&mut *transaction)
         .await

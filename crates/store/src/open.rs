@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlitePool};
 
+use crate::turn::Turns;
 use crate::{Read, StoreError, Write, migrate};
 
 /// How long a statement waits for a lock that somebody outside (a backup tool, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a caller waits for its turn at the one writer.
-const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a caller waits for a reader.
+const READER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Readers at once. Each costs about 2 MB of page cache when used; fewer make lists wait behind each other.
 const READERS: u32 = 4;
@@ -24,14 +25,11 @@ const READERS: u32 = 4;
 /// The memory of control; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    writer: SqlitePool,
+    turns: Turns,
     readers: SqlitePool,
     /// Held for as long as any clone lives.
     _lock: Arc<File>,
 }
-
-/// Takes the write lock at once, so what is read through the transaction cannot change under it.
-const BEGIN: &str = "BEGIN IMMEDIATE";
 
 impl Store {
     /// Opens the database at `path`, making it (mode 0600) and bringing its schema up to date.
@@ -47,15 +45,18 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = pool(1).connect_with(options.clone()).await;
-        let writer = writer.map_err(StoreError::sql("open the database"))?;
-        migrate::bring_up_to_date(&writer, path).await?;
-        let readers = pool(READERS)
+        let mut first = options
+            .connect()
+            .await
+            .map_err(StoreError::sql("open the database"))?;
+        migrate::bring_up_to_date(&mut first, path).await?;
+        let turns = Turns::open(first, options.clone());
+        let readers = readers()
             .connect_with(options.pragma("query_only", "ON"))
             .await
             .map_err(StoreError::sql("open the database for reading"))?;
         Ok(Self {
-            writer,
+            turns,
             readers,
             _lock: Arc::new(lock),
         })
@@ -70,46 +71,25 @@ impl Store {
         begun.map(Read::new).map_err(StoreError::sql("begin to read"))
     }
 
-    /// Waits for its turn and begins to write. The lock is taken at once, so what is read through it cannot change
-    /// under it.
+    /// Waits for its turn and begins to write, see [`crate::turn`]. What is read through it cannot change under it.
     ///
     /// # Errors
-    /// The turn does not come in time.
+    /// The turn does not come in time, or the database cannot be written.
     pub async fn write(&self) -> Result<Write, StoreError> {
-        let begun = match self.writer.begin_with(BEGIN).await {
-            // A commit that met a full disk leaves its connection believing that it is still in its transaction.
-            Err(sqlx::Error::InvalidSavePointStatement) => {
-                self.renew_writer().await?;
-                self.writer.begin_with(BEGIN).await
-            }
-            begun => begun,
-        };
-        begun.map(Write::new).map_err(StoreError::sql("begin a change"))
-    }
-
-    /// Puts a new connection in the writer's place.
-    async fn renew_writer(&self) -> Result<(), StoreError> {
-        let connection = self
-            .writer
-            .acquire()
-            .await
-            .map_err(StoreError::sql("begin a change"))?;
-        // The pool opens another for whoever comes next.
-        drop(connection.detach());
-        Ok(())
+        Ok(Write::new(self.turns.take().await?))
     }
 
     /// Closes the database in order; a program that ends without it loses nothing either.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.writer.close().await;
+        self.turns.close().await;
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
+fn readers() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(TURN_TIMEOUT)
+        .max_connections(READERS)
+        .acquire_timeout(READER_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)

@@ -42,6 +42,14 @@ pub enum Principal {
 }
 
 impl Principal {
+    /// Whether it is a user who was disabled.
+    pub const fn is_disabled(&self) -> bool {
+        match self {
+            Self::User(user) => user.disabled,
+            Self::Team(_) => false,
+        }
+    }
+
     /// Its id.
     pub const fn id(&self) -> PrincipalId {
         match self {

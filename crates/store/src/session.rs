@@ -5,19 +5,31 @@ use std::ops::{Deref, DerefMut};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::StoreError;
+use crate::turn::Turn;
 
 /// One moment of the database: all questions are answered as of the first.
 pub struct Read {
-    transaction: Transaction<'static, Sqlite>,
+    access: Access,
+}
+
+/// What the questions go through.
+enum Access {
+    Moment(Transaction<'static, Sqlite>),
+    Turn(Turn),
 }
 
 impl Read {
-    pub(crate) const fn new(transaction: Transaction<'static, Sqlite>) -> Self {
-        Self { transaction }
+    pub(crate) const fn new(moment: Transaction<'static, Sqlite>) -> Self {
+        Self {
+            access: Access::Moment(moment),
+        }
     }
 
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+        match &mut self.access {
+            Access::Moment(moment) => moment,
+            Access::Turn(turn) => turn.connection(),
+        }
     }
 }
 
@@ -27,19 +39,24 @@ pub struct Write {
 }
 
 impl Write {
-    pub(crate) const fn new(transaction: Transaction<'static, Sqlite>) -> Self {
+    pub(crate) const fn new(turn: Turn) -> Self {
         Self {
-            read: Read::new(transaction),
+            read: Read {
+                access: Access::Turn(turn),
+            },
         }
     }
 
-    /// Makes everything that was written through this transaction last.
+    /// Makes everything that was written through this transaction last. Changes that are ready at the same time share
+    /// one commit, and none is answered before that.
     ///
     /// # Errors
     /// Nothing was kept: the disk is full, or the database refused.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let commit = self.read.transaction.commit();
-        commit.await.map_err(StoreError::sql("commit a change"))
+        match self.read.access {
+            Access::Turn(turn) => turn.commit().await,
+            Access::Moment(moment) => moment.commit().await.map_err(StoreError::sql("end to read")),
+        }
     }
 }
 

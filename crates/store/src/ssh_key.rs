@@ -49,21 +49,21 @@ impl Read {
         found.as_ref().map(ssh_key).transpose()
     }
 
-    /// Whether a user, or anybody in a team, has a key. Who is disabled has none here.
+    /// The keys of a user, or of a team's members. Who is disabled is left out. Oldest first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn ssh_key_exists_of(&mut self, principal: PrincipalId) -> Result<bool, StoreError> {
+    pub async fn ssh_key_list_of_owner(&mut self, owner: PrincipalId) -> Result<Vec<SshKey>, StoreError> {
         const SQL: &str = "\
-            SELECT ssh_keys.fingerprint FROM ssh_keys JOIN principals ON principals.id = ssh_keys.user_id \
-            WHERE principals.disabled = 0 AND (ssh_keys.user_id = $1 \
-            OR ssh_keys.user_id IN (SELECT user_id FROM members WHERE team = $1)) LIMIT 1";
-        let found = sqlx::query(SQL)
-            .bind(principal.to_string())
-            .fetch_optional(self.connection())
+            SELECT ssh_keys.* FROM ssh_keys JOIN principals ON principals.id = ssh_keys.user_id \
+            WHERE (ssh_keys.user_id = $1 OR ssh_keys.user_id IN (SELECT user_id FROM members WHERE team = $1)) \
+            AND principals.disabled = 0 ORDER BY ssh_keys.added_at, ssh_keys.user_id, ssh_keys.fingerprint";
+        let rows = sqlx::query(SQL)
+            .bind(owner.to_string())
+            .fetch_all(self.connection())
             .await
-            .map_err(StoreError::sql("look for a key of somebody"))?;
-        Ok(found.is_some())
+            .map_err(StoreError::sql("read the keys of an owner"))?;
+        rows.iter().map(ssh_key).collect()
     }
 
     /// The keys of everybody who may use a VM: its owner's or its owners' where `accounts` says so, and of those it is

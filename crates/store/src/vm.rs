@@ -9,7 +9,7 @@ use model::{
 };
 use sqlx::sqlite::SqliteRow;
 
-use crate::life::life;
+use crate::life::{bind_life, life};
 use crate::{Life, Read, StoreError, Write, row};
 
 /// A VM as the database knows it.
@@ -65,8 +65,28 @@ pub struct NewVm<'a> {
     pub account_keys: bool,
     /// The host it is placed on.
     pub host: HostId,
+    /// What its people call it besides its name.
+    pub labels: &'a BTreeMap<String, String>,
+    /// How long it lives.
+    pub life: &'a Life,
     /// When it was created or adopted.
     pub created_at: Timestamp,
+}
+
+impl<'a> NewVm<'a> {
+    /// A VM to be kept as it is here; what was seen of it is kept apart.
+    pub const fn of(vm: &'a Vm) -> Self {
+        Self {
+            asked: &vm.asked,
+            owner: vm.owner.id,
+            own_keys: vm.own_keys.as_slice(),
+            account_keys: vm.account_keys,
+            host: vm.host,
+            labels: &vm.labels,
+            life: &vm.life,
+            created_at: vm.created_at,
+        }
+    }
 }
 
 /// The rows that [`vm`] reads, with a tail that says which.
@@ -117,6 +137,20 @@ impl Read {
             .await
             .map_err(StoreError::sql("read a VM by its name"))?;
         found.as_ref().map(vm).transpose()
+    }
+
+    /// Whether somebody has a VM of a name that was not asked to go.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_name_is_taken(&mut self, owner: PrincipalId, name: &VmName) -> Result<bool, StoreError> {
+        let found = sqlx::query("SELECT 1 FROM vms WHERE owner = $1 AND name = $2 AND remove = 0")
+            .bind(owner.to_string())
+            .bind(name.as_str())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("look for a VM of a name"))?;
+        Ok(found.is_some())
     }
 
     /// Every VM that has a name, whoever owns it: those on their way out last.
@@ -192,17 +226,20 @@ impl Write {
     pub async fn vm_insert(&mut self, new: &NewVm<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
              disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, barred, idle_after, id, \
-             owner, own_keys, account_keys, host, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-             $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
-        bind_asked(sqlx::query(SQL), new.asked)?
+             ttl, expires_at, grace, stopped_at, warned, lease, owner, own_keys, account_keys, host, labels, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+             $22, $23, $24, $25, $26, $27, $28, $29, $30)";
+        bind_life(bind_asked(sqlx::query(SQL), new.asked)?, new.life)?
             .bind(new.owner.to_string())
             .bind(row::keep_document("own_keys", &new.own_keys)?)
             .bind(i64::from(new.account_keys))
             .bind(new.host.to_string())
+            .bind(row::keep_document("labels", new.labels)?)
             .bind(new.created_at.as_millisecond())
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("keep a new VM"))?;
+        self.vm_labels_insert(new.asked.id, new.labels).await?;
         self.book(new.asked.id, Booking::Add).await
     }
 
@@ -293,7 +330,7 @@ enum Booking {
     Subtract,
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 /// Binds `$1` to `$18`: everything asked, then the id.
 fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreError> {

@@ -28,6 +28,15 @@ impl Write {
             .execute(self.connection())
             .await
             .map_err(&failed)?;
+        self.vm_labels_insert(vm, labels).await
+    }
+
+    /// Makes a VM that has no labels be found by these.
+    pub(crate) async fn vm_labels_insert(
+        &mut self,
+        vm: VmId,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
         for (name, value) in labels {
             sqlx::query("INSERT INTO vm_labels (vm, name, value) VALUES ($1, $2, $3)")
                 .bind(vm.to_string())
@@ -35,7 +44,7 @@ impl Write {
                 .bind(value)
                 .execute(self.connection())
                 .await
-                .map_err(&failed)?;
+                .map_err(StoreError::sql("label a VM"))?;
         }
         Ok(())
     }

@@ -128,7 +128,7 @@ async fn fill(path: &Path) -> StoreError {
         println!("skipped: mounting a small file system needs root");
         return StoreError::Full {
             operation: "be skipped",
-            source: sqlx::Error::PoolClosed,
+            source: sqlx::Error::PoolClosed.into(),
         };
     }
     let error = fill_here(&small.join("pitwall.db")).await;

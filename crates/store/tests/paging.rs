@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use model::{Asked, ByteSize, HostId, Power, PrincipalId, PublicKey, Role, UserId, VmBody, VmId, VmOptions};
-use store::{Host, NewVm, Principal, Store, User, VmFilter, VmOrder, VmPage, VmPlace, VmsOf, Write};
+use store::{Host, Life, NewVm, Principal, Store, User, VmFilter, VmOrder, VmPage, VmPlace, VmsOf, Write};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0yNTYgYml0cyBvZiBub3RoaW5nIGF0IGFsbCEh somebody";
 const VMS: u64 = 10_000;
@@ -78,6 +79,7 @@ async fn fill(write: &mut Write) {
     }
     write.host_put(&host()).await.unwrap();
     let keys: Vec<PublicKey> = vec![KEY.parse().unwrap()];
+    let labels: BTreeMap<String, String> = [("tier".to_owned(), "web".to_owned())].into();
     for number in 0..VMS {
         let asked = asked(number);
         let new = NewVm {
@@ -86,13 +88,15 @@ async fn fill(write: &mut Write) {
             own_keys: &keys,
             account_keys: true,
             host: host().id,
+            labels: &if number % 2 == 0 {
+                labels.clone()
+            } else {
+                [].into()
+            },
+            life: &Life::default(),
             created_at: Timestamp::from_second(i64::try_from(number).unwrap()).unwrap(),
         };
         write.vm_insert(&new).await.unwrap();
-        if number % 2 == 0 {
-            let labels = [("tier".to_owned(), "web".to_owned())].into();
-            write.vm_labels_update(asked.id, &labels).await.unwrap();
-        }
     }
 }
 

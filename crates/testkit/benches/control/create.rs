@@ -142,30 +142,25 @@ fn another(asked: &Asked, number: usize, numbers: &mut Numbers) -> Result<Asked,
 async fn insert(bare: &Store, model: &Vm, asked: &Asked) -> Result<(), Fault> {
     let now = Timestamp::now();
     let mut write = bare.write().await?;
-    write
-        .vm_insert(&NewVm {
-            asked,
-            owner: model.owner.id,
-            own_keys: &model.own_keys,
-            account_keys: model.account_keys,
-            host: model.host,
-            created_at: now,
-        })
-        .await?;
-    for (kind, data) in [
+    let new = NewVm {
+        asked,
+        created_at: now,
+        ..NewVm::of(model)
+    };
+    write.vm_insert(&new).await?;
+    let events = [
         ("created", r#"{"type":"created","name":"a-name"}"#),
         ("status", r#"{"type":"status","status":"PENDING"}"#),
-    ] {
-        let event = NewEvent {
-            at: now,
-            kind,
-            vm: asked.id,
-            generation: 1,
-            data: data.to_owned(),
-            audience: None,
-        };
-        write.event_insert(&event).await?;
-    }
+    ];
+    let events = events.map(|(kind, data)| NewEvent {
+        at: now,
+        kind,
+        vm: asked.id,
+        generation: 1,
+        data: data.to_owned(),
+        audience: None,
+    });
+    write.events_insert(&events).await?;
     write
         .audit_insert(&NewAuditEntry {
             at: now,
