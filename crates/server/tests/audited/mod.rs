@@ -70,7 +70,7 @@ async fn refusals_are_written_and_reads_are_not() {
             entry("host_list", ann, None, "admin_only"),
             entry("vm_create", ann, None, "invalid_value"),
             entry("token_delete", ann, Some("me"), "not_found"),
-            entry("vm_delete", ann, None, "invalid_value"),
+            entry("vm_delete", ann, None, "not_found"),
         ],
         "what was not understood at all is no refusal"
     );
