@@ -200,8 +200,6 @@ CREATE INDEX answers_by_time ON answers (at);
 
 CREATE INDEX audit_by_user ON audit (user_id, sequence);
 
-CREATE INDEX events_by_time ON events (at);
-
 CREATE INDEX events_by_vm ON events (vm, sequence);
 
 CREATE INDEX members_by_user ON members (user_id);

@@ -15,7 +15,7 @@ use crate::{Access, Answer, Content, Endpoint, Query, QueryKind, Reason, Shape, 
 pub struct Event {
     /// What kind of thing: `created`, `adopted`, `changed` (something else is asked of it), `status` (it, or its
     /// reason, is another), `ending` (it will be stopped before long),
-    /// `deleted`, `progress` (of a stage); more may come.
+    /// `deleted`, `progress` (of a stage). This list is closed; docs/events.md tells what each carries.
     #[serde(rename = "type")]
     #[schema(example = "status")]
     pub kind: String,
@@ -74,8 +74,8 @@ pub const LIST: Endpoint = Endpoint {
     request: None,
     answers: &[Answer {
         status: 200,
-        description: "Events as they happen; `reset` where the id is unknown or forgotten, and the client looks at \
-                      everything anew; a comment every 15 s keeps the connection alive",
+        description: "Events as they happen, as docs/events.md tells; `reset` where the id is unknown or forgotten, and the \
+                      client looks at everything anew; a comment every 15 s keeps the connection alive",
         content: Content::Events(Shape::of::<Event>()),
     }],
     problems: &[ProblemCode::NotFound],

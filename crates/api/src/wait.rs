@@ -68,7 +68,8 @@ pub const WAIT: Endpoint = Endpoint {
     query: &[
         Query {
             name: "for",
-            description: "A status, or `DELETED`: that it is gone",
+            description: "A status, or `DELETED`: that it is gone, also when that was before the call and the VM is given by \
+                          its id",
             kind: QueryKind::OneOf(WANTED),
             required: true,
         },

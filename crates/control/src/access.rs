@@ -10,7 +10,7 @@ use model::{Problem, ProblemCode, Role, VmId};
 use store::Read;
 
 use crate::vm::vm_find;
-use crate::{Caller, Control, Error, Operation, VmSelector};
+use crate::{Caller, Control, Error, Operation, VmSelector, chain};
 
 /// Where the clock of the system and that of waiting disagree, as after a suspend, an expiry is met this late.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -27,7 +27,10 @@ impl Control {
             rights.borrow_and_update();
             if let Err(error) = self.still_may(caller, vm, operation).await {
                 if error.is_fault() {
-                    tracing::error!(error = ?error, "a right cannot be looked up, so it is taken as withdrawn");
+                    tracing::error!(
+                        error = chain(&error),
+                        "a right cannot be looked up, so it is taken as withdrawn"
+                    );
                 }
                 return error.problem;
             }
@@ -96,7 +99,7 @@ impl Control {
         }
     }
 
-    fn until_expiry(&self, caller: &Caller) -> Duration {
+    pub(crate) fn until_expiry(&self, caller: &Caller) -> Duration {
         let left = caller.token_expires_at.map(|at| at.duration_since(self.now()));
         let left = left.and_then(|left| Duration::try_from(left).ok());
         left.map_or(LONGEST_WAIT, |left| left.min(LONGEST_WAIT))

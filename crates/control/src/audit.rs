@@ -12,8 +12,9 @@ use model::{ProblemCode, UserId};
 use store::{AuditEntry, AuditFilter, NewAuditEntry};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::change::to_its_end;
 use crate::page::Paging;
-use crate::{Caller, Control, Error, Operation, Page, PageRequest};
+use crate::{Actor, Caller, Control, Error, Operation, Page, PageRequest, chain};
 
 /// How long an entry may wait to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
@@ -26,11 +27,15 @@ pub(crate) const DONE: &str = "ok";
 
 /// Entries that wait to be written.
 #[derive(Default)]
-pub(crate) struct Ledger(Mutex<Vec<NewAuditEntry>>);
+pub(crate) struct Ledger {
+    waiting: Mutex<Vec<NewAuditEntry>>,
+    /// Held by whoever writes.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Ledger {
     fn add(&self, entry: NewAuditEntry) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING {
             waiting.remove(0);
             tracing::error!("too many audit entries wait to be written; the oldest is lost");
@@ -39,25 +44,25 @@ impl Ledger {
     }
 
     fn take(&self) -> Vec<NewAuditEntry> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts back what could not be written, before what came since.
     fn put_back(&self, mut entries: Vec<NewAuditEntry>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         entries.append(&mut waiting);
         *waiting = entries;
     }
 }
 
-/// An entry of something that a caller asked for.
-pub(crate) fn entry_of(caller: &Caller, operation: Operation, at: Timestamp) -> NewAuditEntry {
+/// An entry of something that somebody asked for.
+pub(crate) fn entry_of(actor: Actor, operation: Operation, at: Timestamp) -> NewAuditEntry {
     NewAuditEntry {
         at,
-        user: Some((caller.user, caller.name.clone())),
-        token: Some(caller.token),
-        address: caller.origin.address,
-        request: caller.origin.request.clone(),
+        user: Some((actor.user, actor.name)),
+        token: Some(actor.token),
+        address: actor.address,
+        request: actor.request,
         operation: operation.as_str(),
         target: None,
         outcome: DONE,
@@ -68,7 +73,7 @@ impl Control {
     /// Says that somebody was refused something. `target` is what was named, an id or a name.
     pub fn audit_refused(
         &self,
-        caller: &Caller,
+        actor: Actor,
         operation: Operation,
         target: Option<String>,
         code: ProblemCode,
@@ -76,15 +81,22 @@ impl Control {
         self.inner.ledger.add(NewAuditEntry {
             target,
             outcome: code.as_str(),
-            ..entry_of(caller, operation, self.now())
+            ..entry_of(actor, operation, self.now())
         });
     }
 
-    /// Says that somebody opened something.
-    pub(crate) fn audit_opened(&self, caller: &Caller, operation: Operation, target: &impl ToString) {
+    /// Says that somebody opened something, or could not for a reason that is none of theirs.
+    pub(crate) fn audit_opened(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        target: &impl ToString,
+        outcome: Result<(), ProblemCode>,
+    ) {
         self.inner.ledger.add(NewAuditEntry {
             target: Some(target.to_string()),
-            ..entry_of(caller, operation, self.now())
+            outcome: outcome.map_or_else(ProblemCode::as_str, |()| DONE),
+            ..entry_of(caller.actor(), operation, self.now())
         });
     }
 
@@ -116,13 +128,24 @@ impl Control {
         loop {
             ticks.tick().await;
             if let Err(error) = self.ledger_write().await {
-                tracing::error!(error = ?error, "audit entries could not be written; they are tried again");
+                tracing::error!(
+                    error = chain(&error),
+                    "audit entries could not be written; they are tried again"
+                );
             }
         }
     }
 
-    /// Writes what waits. What cannot be written waits on.
+    /// Writes what waits, all that was added before this call. What cannot be written waits on; a caller that goes away
+    /// meanwhile stops nothing.
     pub(crate) async fn ledger_write(&self) -> Result<(), Error> {
+        let control = self.clone();
+        to_its_end(async move { control.ledger_write_here().await }).await
+    }
+
+    async fn ledger_write_here(&self) -> Result<(), Error> {
+        // One at a time: who finds nothing waiting can rely on it being written.
+        let _turn = self.inner.ledger.turn.lock().await;
         let entries = self.inner.ledger.take();
         if entries.is_empty() {
             return Ok(());

@@ -49,18 +49,14 @@ impl Control {
     pub(crate) async fn caller_now(&self, read: &mut Read, caller: &Caller) -> Result<Caller, Error> {
         let found = read.token_fetch_with_user(caller.user, caller.token).await?;
         let (token, user) = found.ok_or_else(|| unauthenticated("that token was revoked"))?;
-        Ok(self.caller_of(token, user, caller.origin.clone())?)
+        self.caller_of(token, user, caller.origin.clone())
     }
 
-    fn caller_of(&self, token: Token, user: User, origin: Origin) -> Result<Caller, Problem> {
-        if token.expires_at.is_some_and(|at| at <= self.now()) {
-            return Err(Problem::new(ProblemCode::TokenExpired, "that token has expired")
-                .hint("sign in again: pwctl login"));
-        }
-        is_let_in(&user)?;
+    fn caller_of(&self, token: Token, user: User, origin: Origin) -> Result<Caller, Error> {
+        let let_in = is_let_in(&user);
         // Whoever is no admin any more has tokens from before.
         let may: BTreeSet<Scope> = Scope::of_role(user.role);
-        Ok(Caller {
+        let caller = Caller {
             user: user.id,
             name: user.name,
             role: user.role,
@@ -68,7 +64,16 @@ impl Control {
             scopes: token.scopes.intersection(&may).copied().collect(),
             token_expires_at: token.expires_at,
             origin,
-        })
+        };
+        if caller.token_expires_at.is_some_and(|at| at <= self.now()) {
+            let problem = Problem::new(ProblemCode::TokenExpired, "that token has expired");
+            let problem = problem.hint("sign in again: pwctl login");
+            return Err(Error::refused(problem, caller.actor()));
+        }
+        match let_in {
+            Ok(()) => Ok(caller),
+            Err(problem) => Err(Error::refused(problem, caller.actor())),
+        }
     }
 
     /// Makes the token of the local admin's file at the first start, and where it was revoked. Gives its text if it was

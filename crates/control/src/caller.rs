@@ -28,6 +28,34 @@ pub struct Caller {
     pub origin: Origin,
 }
 
+impl Caller {
+    /// The caller as the audit names it.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            user: self.user,
+            name: self.name.clone(),
+            token: self.token,
+            address: self.origin.address,
+            request: self.origin.request.clone(),
+        }
+    }
+}
+
+/// Who did or asked something, as the audit names them. It has no rights: it may be one whose token has expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The user.
+    pub user: UserId,
+    /// The user's name.
+    pub name: PrincipalName,
+    /// The token that was shown; safe to log.
+    pub token: TokenId,
+    /// The client's address, where it is known.
+    pub address: Option<IpAddr>,
+    /// The request's id, as it stands in the log.
+    pub request: Option<String>,
+}
+
 /// Where a request comes from, and on which terms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {

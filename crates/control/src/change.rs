@@ -134,25 +134,43 @@ impl DerefMut for Change {
     }
 }
 
-/// The task that commits ended in a way it should not.
+/// A use case makes two changes in one request, of which only the last would be kept with its answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the task that commits a change ended early")]
-struct CommitLost(#[source] tokio::task::JoinError);
+#[error("a second change in one request: {}", .0.as_str())]
+struct SecondChange(Operation);
+
+/// Does something to its end in a task of its own, also where the caller goes away meanwhile.
+///
+/// # Errors
+/// It fails.
+pub(crate) async fn to_its_end(
+    work: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<(), Error> {
+    let ended = tokio::spawn(work).await;
+    ended.map_err(|error| Error::internal(TaskLost(error)))?
+}
+
+/// A task ended in a way it should not.
+#[derive(Debug, thiserror::Error)]
+#[error("the task that makes a change last ended early")]
+struct TaskLost(#[source] tokio::task::JoinError);
 
 impl Control {
     /// Begins a change that somebody asks for, if they still may when their turn comes. It is written into the audit
     /// together with it.
+    ///
+    /// # Errors
+    /// The caller may not, or its request is to be done once and has made a change already: one answer stands for one
+    /// change.
     pub(crate) async fn change_by(&self, caller: &Caller, operation: Operation) -> Result<Change, Error> {
         caller.may_ask_for(operation)?;
-        // One request may make several changes; the last one waits for the answer.
-        let earlier = caller.origin.once.as_ref().and_then(Once::take_held);
-        if let Some(earlier) = earlier {
-            self.commit_now(earlier).await?;
+        if caller.origin.once.as_ref().is_some_and(Once::holds) {
+            return Err(Error::internal(SecondChange(operation)));
         }
         let mut change = self.change().await?;
         self.may_change_now(&mut change, caller, operation).await?;
         self.once_begin(&mut change, caller, operation).await?;
-        change.audit = Some(entry_of(caller, operation, change.now));
+        change.audit = Some(entry_of(caller.actor(), operation, change.now));
         Ok(change)
     }
 
@@ -188,13 +206,13 @@ impl Control {
     /// the commit and the telling leaves nothing half done.
     pub(crate) async fn commit_now(&self, change: Change) -> Result<(), Error> {
         let control = self.clone();
-        let committed = tokio::spawn(async move { control.commit_here(change).await }).await;
-        committed.map_err(|error| Error::internal(CommitLost(error)))?
+        to_its_end(async move { control.commit_here(change).await }).await
     }
 
     async fn commit_here(&self, mut change: Change) -> Result<(), Error> {
-        if let Some(entry) = change.audit.take() {
-            change.write.audit_insert(&entry).await?;
+        let asked = change.audit.take();
+        if let Some(entry) = &asked {
+            change.write.audit_insert(entry).await?;
         }
         let last_event = match change.events.as_slice() {
             [] => None,
@@ -202,6 +220,9 @@ impl Control {
         };
         let began = Instant::now();
         change.write.commit().await?;
+        if asked.is_some() {
+            crate::fault::committed();
+        }
         self.inner.meter.committed(began.elapsed());
         if let Some(last_event) = last_event {
             self.inner.news.committed(last_event);

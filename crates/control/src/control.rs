@@ -40,10 +40,8 @@ pub struct ControlConfig {
     pub silence_after: Duration,
     /// How often each host's plan is read and sent anew without a nudge.
     pub reconcile_every: Duration,
-    /// How long events and audit entries are kept.
+    /// How long events, audit entries and answers are kept.
     pub retention: Retention,
-    /// How long the answer to a request with an `Idempotency-Key` is kept. Too short does a late retry twice.
-    pub answers_kept: Duration,
     /// The quota of every user and team that has none of its own.
     pub quotas: Limits,
 }
@@ -61,7 +59,6 @@ impl ControlConfig {
             silence_after: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
             retention: Retention::default(),
-            answers_kept: Duration::from_hours(24),
             quotas: Limits::default(),
         }
     }
@@ -83,7 +80,6 @@ pub(crate) struct Inner {
     pub(crate) silence_after: Duration,
     pub(crate) reconcile_every: Duration,
     pub(crate) retention: Retention,
-    pub(crate) answers_kept: Duration,
     pub(crate) installation: InstallationId,
     pub(crate) quotas: Limits,
     /// Hosts could not be heard before this; their silence counts from here.
@@ -121,7 +117,6 @@ impl Control {
                 silence_after: config.silence_after,
                 reconcile_every: config.reconcile_every,
                 retention: config.retention,
-                answers_kept: config.answers_kept,
                 quotas: config.quotas,
                 installation,
                 due: Due::default(),

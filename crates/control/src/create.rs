@@ -32,6 +32,9 @@ impl Control {
         change.about(draft.asked.id);
         let mut vm = self.vm_of_draft(&mut change, caller, &draft).await?;
         first_keys_fit(&vm)?;
+        if let Some(once) = &caller.origin.once {
+            once.touches(vm.owner.id);
+        }
         let defaults = change.quota_defaults;
         has_quota(&mut change, &defaults, vm.owner.id, &counted(&vm.asked)).await?;
         change.vm_insert(&NewVm::of(&vm)).await?;
@@ -133,7 +136,7 @@ struct PlacedNowhere;
 
 /// Who shall own a VM: the caller, where nobody is named; else the caller or a team of the caller's, and for an admin
 /// anybody. A user or team that the caller is not in does not exist here, so that nobody can find out who does.
-async fn owner_for(
+pub(crate) async fn owner_for(
     read: &mut Read,
     caller: &Caller,
     named: Option<&PrincipalSelector>,

@@ -6,6 +6,7 @@ use std::fmt;
 use model::{Problem, ProblemCode};
 use store::StoreError;
 
+use crate::Actor;
 use crate::clock::EntropyError;
 
 type Cause = Box<dyn StdError + Send + Sync>;
@@ -17,6 +18,8 @@ pub struct Error {
     pub problem: Problem,
     /// What the operator reads in the log; never shown to the caller.
     source: Option<Cause>,
+    /// Whose token let nobody in, for the audit.
+    actor: Option<Box<Actor>>,
 }
 
 impl Error {
@@ -25,13 +28,39 @@ impl Error {
             problem: Problem::new(ProblemCode::Internal, "Pitwall failed in a way it should not")
                 .hint("its log has the cause under this request's id; trying again may help"),
             source: Some(Box::new(source)),
+            actor: None,
         }
+    }
+
+    /// A refusal of somebody who is known and let in nowhere.
+    pub(crate) fn refused(problem: Problem, actor: Actor) -> Self {
+        Self {
+            actor: Some(Box::new(actor)),
+            ..Self::from(problem)
+        }
+    }
+
+    /// Whose token let nobody in: it has expired, or its user is disabled.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.actor.as_deref()
     }
 
     /// Whether the fault is Pitwall's own, so that the operator must hear of it.
     pub const fn is_fault(&self) -> bool {
         self.source.is_some()
     }
+}
+
+/// An error and its causes on one line, for a log.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
 
 impl fmt::Display for Error {
@@ -53,6 +82,7 @@ impl From<Problem> for Error {
         Self {
             problem,
             source: None,
+            actor: None,
         }
     }
 }
@@ -79,6 +109,7 @@ impl From<StoreError> for Error {
         Self {
             problem,
             source: Some(Box::new(error)),
+            actor: None,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What happens to VMs, for people and programs to follow.
 //!
 //! Everything but progress is a row, written in the transaction of its change, and has a number in the order of
-//! commits. Progress is told live and never kept. The types are a closed list:
+//! commits. Progress is told live and never kept. The types are a closed list; docs/events.md tells clients what each
+//! carries:
 //!
 //! | type | when |
 //! | --- | --- |
@@ -37,7 +38,7 @@ pub struct Event {
 
 impl Event {
     /// The event that a row holds.
-    pub(crate) fn of_row(row: StoredEvent) -> Result<Self, Error> {
+    pub(crate) fn of_row(row: &StoredEvent) -> Result<Self, Error> {
         Ok(Self {
             sequence: Some(row.sequence),
             at: row.at,

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A follower joins at a position; what lies before it reads from the memory by itself ([`crate::follow`]). So the work
-//! per event grows with those who see it, and not with all who listen.
+//! per event grows with those who see it, and not with all who listen. One that is dropped leaves nothing behind.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +17,7 @@ use store::{Read, StoredEvent};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use crate::{Caller, Control, Error, Event};
+use crate::{Caller, Control, Error, Event, chain};
 
 /// Events that a follower may be behind before it is let go. It comes back and goes on from the memory.
 const BEHIND: usize = 1000;
@@ -68,6 +69,27 @@ impl Feed {
         (followers.position, receiver)
     }
 
+    /// Forgets those who joined as this caller and have closed their queues.
+    pub(crate) fn leave(&self, caller: &Caller) {
+        let mut followers = self.locked();
+        let listens = |follower: &Follower| !follower.queue.is_closed();
+        if caller.is_admin() {
+            followers.admins.retain(listens);
+        } else if let Some(theirs) = followers.members.get_mut(&caller.user) {
+            theirs.retain(listens);
+            if theirs.is_empty() {
+                followers.members.remove(&caller.user);
+            }
+        }
+    }
+
+    /// How many follow.
+    #[cfg(test)]
+    pub(crate) fn followers(&self) -> usize {
+        let followers = self.locked();
+        followers.admins.len() + followers.members.values().map(Vec::len).sum::<usize>()
+    }
+
     /// The number of the newest event that was handed out.
     pub(crate) fn position(&self) -> u64 {
         self.locked().position
@@ -90,6 +112,11 @@ impl Feed {
         }
     }
 
+    /// Goes on behind an event that nobody is told of.
+    fn pass(&self, sequence: u64) {
+        self.locked().position = sequence;
+    }
+
     fn locked(&self) -> MutexGuard<'_, Followers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +129,10 @@ impl Control {
         loop {
             committed.borrow_and_update();
             if let Err(error) = self.tell_committed().await {
-                tracing::error!(error = ?error, "events could not be handed out; the next commit tries again");
+                tracing::error!(
+                    error = chain(&error),
+                    "events could not be handed out; the next commit tries again"
+                );
             }
             tokio::select! {
                 changed = committed.changed() => if changed.is_err() { return },
@@ -122,9 +152,14 @@ impl Control {
             if rows.is_empty() {
                 return Ok(());
             }
+            let mut audiences = Audiences::default();
             for row in rows {
-                let audience = audience(&mut read, &row).await?;
-                self.inner.feed.tell(&Arc::new(Event::of_row(row)?), &audience);
+                let sequence = row.sequence;
+                let audience = audiences.of(&mut read, &row).await?;
+                match readable(&row) {
+                    Some(event) => self.inner.feed.tell(&Arc::new(event), audience),
+                    None => self.inner.feed.pass(sequence),
+                }
             }
         }
     }
@@ -136,16 +171,46 @@ impl Control {
         };
         match audience {
             Ok(audience) => self.inner.feed.tell(&Arc::new(event), &audience),
-            Err(error) => tracing::error!(error = ?error, "progress could not be told"),
+            Err(error) => tracing::error!(error = chain(&error), "progress could not be told"),
         }
     }
 }
 
-/// Who may see an event at this moment, besides the admins: the people of its VM, and of one that is gone, those whom it
-/// had at its end.
-pub(crate) async fn audience(read: &mut Read, row: &StoredEvent) -> Result<BTreeSet<UserId>, Error> {
-    match &row.audience {
-        Some(last) => Ok(last.clone()),
-        None => Ok(read.audience_fetch(row.vm).await?),
+/// Who may see events at this moment, besides the admins, looked up once for each VM: its people, and of one that is gone,
+/// those whom it had at its end.
+#[derive(Default)]
+pub(crate) struct Audiences(HashMap<VmId, BTreeSet<UserId>>);
+
+impl Audiences {
+    pub(crate) async fn of<'a>(
+        &'a mut self,
+        read: &mut Read,
+        row: &'a StoredEvent,
+    ) -> Result<&'a BTreeSet<UserId>, Error> {
+        if let Some(last) = &row.audience {
+            return Ok(last);
+        }
+        Ok(match self.0.entry(row.vm) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(read.audience_fetch(row.vm).await?),
+        })
+    }
+}
+
+/// The event that a row holds; none where a later version of Pitwall wrote it, or it is damaged. It would hold up all
+/// behind it.
+pub(crate) fn readable(row: &StoredEvent) -> Option<Event> {
+    match Event::of_row(row) {
+        Ok(event) => Some(event),
+        Err(error) => {
+            let (number, kind) = (row.sequence, row.kind.as_str());
+            tracing::error!(
+                event = number,
+                kind,
+                error = chain(&error),
+                "an event is left out"
+            );
+            None
+        }
     }
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use futures_util::Stream;
 use model::{Digest, InstallationId, VmId};
 use sha2::{Digest as _, Sha256};
-use store::{Read, StoredEvent};
+use store::Read;
 use tokio::sync::mpsc;
 
-use crate::feed::{BATCH, audience};
+use crate::feed::{Audiences, BATCH, readable};
 use crate::meter::Follower;
 use crate::vm::vm_find;
 use crate::{Caller, Control, Error, Event, EventKind, Operation, VmSelector};
@@ -85,8 +85,11 @@ impl Control {
         let Some(sequence) = sequence_of(self.inner.installation, id) else {
             return Ok(None);
         };
-        let first_kept = read.event_first().await?;
-        let is_kept = first_kept.is_none_or(|first| first <= sequence + 1);
+        let is_kept = match read.event_first().await? {
+            Some(first) => first <= sequence.saturating_add(1),
+            // All are forgotten: whoever knows the last has missed nothing.
+            None => sequence == last,
+        };
         let was_given = sequence <= last;
         Ok(Some(sequence).filter(|_| is_kept && was_given))
     }
@@ -195,17 +198,23 @@ impl Events {
         let mut read = self.control.inner.store.read().await?;
         let rows = read.event_list(self.cursor, self.vm, BATCH).await?;
         let read_to = rows.last().map_or(self.position, |row| row.sequence);
-        for row in rows.into_iter().take_while(|row| row.sequence <= self.position) {
-            if self.may_see(&mut read, &row).await? {
-                self.ready.push_back(Arc::new(Event::of_row(row)?));
+        let mut audiences = Audiences::default();
+        for row in rows.iter().take_while(|row| row.sequence <= self.position) {
+            let may_see =
+                self.caller.is_admin() || audiences.of(&mut read, row).await?.contains(&self.caller.user);
+            if may_see {
+                self.ready.extend(readable(row).map(Arc::new));
             }
         }
         self.cursor = read_to.min(self.position);
         Ok(())
     }
+}
 
-    async fn may_see(&self, read: &mut Read, row: &StoredEvent) -> Result<bool, Error> {
-        Ok(self.caller.is_admin() || audience(read, row).await?.contains(&self.caller.user))
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.control.inner.feed.leave(&self.caller);
     }
 }
 

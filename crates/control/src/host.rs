@@ -16,8 +16,8 @@ impl Control {
         let (paging, behind) = Paging::of(caller, Operation::HostList, &(), page)?;
         let mut read = self.inner.store.read().await?;
         let booked = read.vm_sum_by_host().await?;
-        let found = read.found_list().await?;
-        let vms = read.vm_list().await?;
+        let found = read.found_count_by_host().await?;
+        let vms = read.vm_count_by_host().await?;
         let hosts = read.host_list().await?;
         drop(read);
         let place = |host: &Host| (host.name.to_string(), host.id.to_string());
@@ -25,8 +25,8 @@ impl Control {
         Ok(page.map(|host| HostView {
             other_installation: host.installation.filter(|id| *id != self.inner.installation),
             booked: booked.get(&host.id).copied().unwrap_or_default(),
-            vms: vms.iter().filter(|vm| vm.host == host.id).count(),
-            found: found.iter().filter(|found| found.host == host.id).count(),
+            vms: vms.get(&host.id).copied().unwrap_or_default(),
+            found: found.get(&host.id).copied().unwrap_or_default(),
             last_report_at: self.inner.heard.at(&host),
             id: host.id,
             name: host.name,

@@ -9,7 +9,7 @@
 //! A time to live is kept with the VM; a lease's renewals are not, so they cost no write. After a start of control they
 //! count from its opening. So an outage, of a host or of control, never removes anything early.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +19,7 @@ use store::{Life, Vm};
 use crate::ask::{fits, wrong_status};
 use crate::change::Change;
 use crate::vm::vm_find;
-use crate::{Caller, Control, Ending, Error, EventKind, Operation, VmSelector, VmView};
+use crate::{Caller, Control, Ending, Error, EventKind, Operation, VmSelector, VmView, chain};
 
 /// A warning comes so long before the end, or a tenth of the time before it where that is less.
 const WARNING: SignedDuration = SignedDuration::from_mins(10);
@@ -95,6 +95,13 @@ fn seconds(length: u64) -> SignedDuration {
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// One VM's failure holds up no other; the next look tries it again.
+fn stepped(vm: VmId, step: Result<(), Error>) {
+    if let Err(error) = step {
+        tracing::error!(vm.id = %vm, error = chain(&error), "what is due of a vm's life could not be done");
+    }
 }
 
 /// How long a VM shall live. What is `None` is for ever, except the grace.
@@ -177,7 +184,8 @@ impl Leases {
     /// Those of `vms` whose client is away for too long. Forgets all that are not among them.
     fn lapsed(&self, vms: &[Vm], opened_at: Timestamp, now: Timestamp) -> Vec<VmId> {
         let mut signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        signs.retain(|id, _| vms.iter().any(|vm| vm.asked.id == *id));
+        let leased: BTreeSet<VmId> = vms.iter().map(|vm| vm.asked.id).collect();
+        signs.retain(|id, _| leased.contains(id));
         let lapsed = vms.iter().filter(|vm| {
             let sign = signs.get(&vm.asked.id).copied();
             let sign = sign.unwrap_or_else(|| vm.created_at.max(opened_at));
@@ -243,17 +251,18 @@ impl Control {
 
     /// Does what is due of the lives of VMs.
     pub(crate) async fn lives_look(&self) -> Result<(), Error> {
+        let now = self.now();
         let mut read = self.inner.store.read().await?;
-        let expiring = read.vm_list_expiring().await?;
+        // Nothing is due of those that live longer than the earliest warning.
+        let expiring = read.vm_list_expiring(later(now, WARNING)).await?;
         let leased = read.vm_list_leased().await?;
         drop(read);
-        let now = self.now();
         for vm in expiring.iter().filter(|vm| due(vm, now) != Due::Nothing) {
-            self.life_step(vm.asked.id).await?;
+            stepped(vm.asked.id, self.life_step(vm.asked.id).await);
         }
         for vm in self.inner.leases.lapsed(&leased, self.inner.opened_at, now) {
             tracing::info!(vm.id = %vm, "the client of a leased vm is away");
-            self.life_end(vm).await?;
+            stepped(vm, self.life_end(vm).await);
         }
         Ok(())
     }

@@ -36,6 +36,31 @@ impl Due {
     }
 }
 
+/// Somebody waits for a VM; the last one to leave takes its entry along.
+pub(crate) struct Wait<'a> {
+    news: &'a News,
+    vm: VmId,
+    touched: watch::Receiver<()>,
+}
+
+impl Wait<'_> {
+    /// Resolves when something else was asked or seen of the VM since the last time.
+    pub(crate) async fn touched(&mut self) {
+        // The sender stays for as long as somebody waits.
+        drop(self.touched.changed().await);
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let mut waits = locked(&self.news.waits);
+        // This one still counts.
+        if waits.get(&self.vm).is_some_and(|wait| wait.receiver_count() <= 1) {
+            waits.remove(&self.vm);
+        }
+    }
+}
+
 /// New events and live progress.
 pub(crate) struct News {
     committed: watch::Sender<u64>,
@@ -72,22 +97,24 @@ impl News {
     }
 
     /// Turns when something else was asked or seen of a VM.
-    pub(crate) fn wait(&self, vm: VmId) -> watch::Receiver<()> {
+    pub(crate) fn wait(&self, vm: VmId) -> Wait<'_> {
         let mut waits = locked(&self.waits);
-        waits
+        let touched = waits
             .entry(vm)
             .or_insert_with(|| watch::Sender::new(()))
-            .subscribe()
+            .subscribe();
+        Wait {
+            news: self,
+            vm,
+            touched,
+        }
     }
 
     /// Tells those who wait for these VMs to look again.
     pub(crate) fn touched(&self, vms: &BTreeSet<VmId>) {
-        let mut waits = locked(&self.waits);
-        for vm in vms {
-            // An error says that nobody waits any more.
-            if waits.get(vm).is_some_and(|wait| wait.send(()).is_err()) {
-                waits.remove(vm);
-            }
+        let waits = locked(&self.waits);
+        for wait in vms.iter().filter_map(|vm| waits.get(vm)) {
+            wait.send_replace(());
         }
     }
 
@@ -130,4 +157,24 @@ impl News {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_and_leaves_nothing_behind() {
+        let (news, vm) = (News::new(0), VmId::from_random([1; 16]));
+        let (mut first, second) = (news.wait(vm), news.wait(vm));
+        news.touched(&[vm].into());
+        first.touched().await;
+        drop(second);
+        news.touched(&[vm].into());
+        first.touched().await;
+        drop(first);
+        assert!(locked(&news.waits).is_empty());
+        news.touched(&[vm].into());
+        assert!(locked(&news.waits).is_empty());
+    }
 }

@@ -17,13 +17,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use model::{Digest, Problem, ProblemCode, UserId, VmId};
+use model::{Digest, PrincipalId, Problem, ProblemCode, UserId, VmId};
 use store::{Answer, Read};
 
 use crate::account::account_find;
 use crate::change::Change;
+use crate::create::owner_for;
 use crate::vm::vm_find;
-use crate::{Caller, Control, Error, Need, Operation, UserSelector};
+use crate::{Caller, Control, Error, Need, Operation, PrincipalSelector, UserSelector};
 
 const MAX_KEY_BYTES: usize = 128;
 
@@ -45,7 +46,7 @@ pub struct OnceRequest {
     pub path: String,
     /// The key that the client drew.
     pub key: String,
-    /// The digest of the body's values.
+    /// The digest of the query and of the body's values.
     pub body: Digest,
 }
 
@@ -84,7 +85,7 @@ impl Once {
 
     /// Lets go of a change that is held: it never was.
     pub fn drop_held(&self) {
-        drop(self.take_held());
+        drop(self.progress().held.take());
     }
 
     /// Notes what the caller's right was asked for.
@@ -96,8 +97,9 @@ impl Once {
         self.progress().held = Some(change);
     }
 
-    pub(crate) fn take_held(&self) -> Option<Change> {
-        self.progress().held.take()
+    /// Whether a change waits for its answer.
+    pub(crate) fn holds(&self) -> bool {
+        self.progress().held.is_some()
     }
 
     /// Whole values are put in and taken out, so a panic elsewhere leaves nothing half done.
@@ -166,14 +168,14 @@ impl Control {
         let kept = once
             .0
             .answer(caller.user, (operation, target), answer, change.now);
-        change.answer_put(&kept, self.answered_since()).await?;
+        change.answer_put(&kept).await?;
         self.commit_now(change).await
     }
 
     /// Answers before this do not count any more.
-    fn answered_since(&self) -> Timestamp {
+    pub(crate) fn answered_since(&self) -> Timestamp {
         let now = self.now();
-        now.checked_sub(self.inner.answers_kept).unwrap_or(now)
+        now.checked_sub(self.inner.retention.answers).unwrap_or(now)
     }
 
     /// Looks in a change that has just begun whether it was made before.
@@ -243,7 +245,7 @@ async fn answer(
     Ok(Some(known.answer))
 }
 
-/// Asks again for the right that the request needed when it was done.
+/// Asks again for the right that the request needed when it was done. Scope and role were asked already.
 async fn may_still(
     read: &mut Read,
     caller: &Caller,
@@ -254,6 +256,8 @@ async fn may_still(
     let mut caller = caller.clone();
     caller.origin.if_generation = None;
     match operation.need() {
+        // It took the right away by being done: the VM is somebody else's now.
+        Need::Vm(_) if operation == Operation::VmTransfer => {}
         Need::Vm(_) => {
             let vm: Option<VmId> = target.and_then(|target| target.parse().ok());
             if let Some(vm) = vm {
@@ -266,7 +270,11 @@ async fn may_still(
                 account_find(read, &caller, &UserSelector::Id(user), operation).await?;
             }
         }
-        // The token's scope and the role were asked already, and these need no more; no POST is a team's or holder's.
+        Need::SignedIn if operation == Operation::VmCreate => {
+            let owner: Option<PrincipalId> = target.and_then(|target| target.parse().ok());
+            owner_for(read, &caller, owner.map(PrincipalSelector::Id).as_ref()).await?;
+        }
+        // These need no more; no POST is a team's or holder's.
         Need::SignedIn | Need::Admin | Need::Holder | Need::Team(_) => {}
     }
     Ok(())

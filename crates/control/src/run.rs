@@ -1,20 +1,21 @@
 //! The reconcilers: nudged for speed, timed for truth.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use bus::Delivery;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use model::HostId;
+use model::{HostId, ProblemCode};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use wire::host::HostReport;
 
-use crate::{Control, Error};
+use crate::{Control, Error, chain};
 
 /// How long intake waits before it tries a report again that could not be stored.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often it tries one that meets a fault. Its host says the same in the next one, and other reports wait behind it.
+const TRIES: u32 = 3;
 
 /// How many bytes of plans a second are enough. Plans rest after each round for as long as theirs last at this pace: a plan
 /// is whole, so what many changes cost grows with their number and not with that of the VMs. Larger lets plans crowd out
@@ -91,10 +92,17 @@ impl Control {
         }
     }
 
+    /// Takes a report in, and waits while the database is held or its disk full: no other could be taken either.
     async fn take_until_stored(&self, report: &HostReport) {
+        let mut faults = 0;
         while let Err(error) = self.report_take(report).await {
+            faults += u32::from(error.problem.code == ProblemCode::Internal);
+            if faults == TRIES {
+                tracing::error!(host.id = %report.host, error = chain(&error), "a report that meets a fault is dropped");
+                return;
+            }
             tracing::error!(host.id = %report.host, error = chain(&error), "a report could not be stored");
-            tokio::time::sleep(TRY_AGAIN).await;
+            sleep(TRY_AGAIN).await;
         }
     }
 
@@ -180,16 +188,4 @@ impl Control {
 fn rest(bytes: usize) -> Duration {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     (Duration::from_secs(1) * bytes / BYTES_PER_SECOND).min(LONGEST_REST)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -26,9 +26,11 @@ impl Control {
         is_asked_to_run(&vm)?;
         let id = vm.asked.id;
         tracing::info!(vm.id = %id, token.id = %caller.token, what = kind(&request), "a stream is opened");
-        self.audit_opened(caller, operation, &id);
         let opened = self.inner.link.open(vm.host, id, request).await;
-        Ok(opened.map_err(|error| away(&vm, error))?)
+        let opened = opened.map_err(|error| away(&vm, error));
+        let outcome = opened.as_ref().map(drop).map_err(|problem| problem.code);
+        self.audit_opened(caller, operation, &id, outcome);
+        Ok(opened?)
     }
 
     /// Opens the log of a VM's service, whether the VM runs or not.

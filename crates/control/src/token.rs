@@ -13,11 +13,11 @@ use store::{Token, User};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::account::account_find;
-use crate::change::Change;
+use crate::change::{Change, to_its_end};
 use crate::clock::draw;
 use crate::credential::{digest, token_text};
 use crate::page::Paging;
-use crate::{Caller, Control, Error, Operation, Page, PageRequest, TokenText, UserSelector};
+use crate::{Caller, Control, Error, Operation, Page, PageRequest, TokenText, UserSelector, chain};
 
 /// How long a token is good where nothing else is said.
 pub(crate) const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -171,23 +171,38 @@ impl Control {
         loop {
             ticks.tick().await;
             if let Err(error) = self.token_uses_keep().await {
-                tracing::error!(error = ?error, "the uses of tokens could not be written down");
+                tracing::error!(
+                    error = chain(&error),
+                    "the uses of tokens could not be written down"
+                );
             }
         }
     }
 
-    /// Writes down the uses that were noted since the last time.
+    /// Writes down the uses that were noted since the last time. A caller that goes away meanwhile stops nothing.
     ///
     /// # Errors
-    /// The memory refuses; these uses are lost then.
+    /// The memory refuses; these uses are written down the next time.
     pub(crate) async fn token_uses_keep(&self) -> Result<(), Error> {
-        let uses = self.inner.token_uses.take();
+        let control = self.clone();
+        to_its_end(async move {
+            let uses = control.inner.token_uses.take();
+            let kept = control.uses_write(&uses).await;
+            if kept.is_err() {
+                control.inner.token_uses.put_back(uses);
+            }
+            kept
+        })
+        .await
+    }
+
+    async fn uses_write(&self, uses: &BTreeMap<TokenId, Timestamp>) -> Result<(), Error> {
         if uses.is_empty() {
             return Ok(());
         }
         let mut change = self.change().await?;
         for (token, at) in uses {
-            change.token_use_update(token, at).await?;
+            change.token_use_update(*token, *at).await?;
         }
         self.commit(change).await
     }
@@ -211,6 +226,14 @@ impl TokenUses {
         std::mem::take(&mut self.lock())
     }
 
+    /// Puts back what could not be written down, unless it was used again since.
+    fn put_back(&self, uses: BTreeMap<TokenId, Timestamp>) {
+        let mut noted = self.lock();
+        for (token, at) in uses {
+            noted.entry(token).or_insert(at);
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TokenId, Timestamp>> {
         // A use that was noted half is none; the map is whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -221,7 +244,8 @@ async fn token_find(read: &mut store::Read, user: &User, token: &str) -> Result<
     let no_token = || {
         Problem::new(
             ProblemCode::NotFound,
-            format!("{} has no token {token:?}", user.name),
+            // What was given is not repeated: it may be a token's text in the place of its id.
+            format!("{} has no such token", user.name),
         )
         .hint("pwctl token ls shows the ids")
     };

@@ -164,9 +164,9 @@ pub struct HostView {
     /// The plan it refused last, if it accepted none since.
     pub refused: Option<Refused>,
     /// How many VMs are asked of it.
-    pub vms: usize,
+    pub vms: u64,
     /// How many VMs were found on it.
-    pub found: usize,
+    pub found: u64,
 }
 
 /// A VM that a host has and that nobody here asked for. It keeps running until it is adopted or removed.

@@ -1,13 +1,16 @@
 //! Waiting for a status.
 //!
 //! Only what was seen of the generation that is waited for counts: a VM that runs while its restart is still on its way
-//! to the host is not yet what was asked for. A commit that touches the VM wakes who waits; nobody asks the memory
-//! meanwhile.
+//! to the host is not yet what was asked for. A commit that touches the VM wakes who waits, and so does one that takes a
+//! right away; nobody asks the memory meanwhile.
+//!
+//! One that is gone is known by its id for as long as its last event is kept, to those who could see it at its end.
 
 use std::time::Duration;
 
-use model::{Asked, Problem, ProblemCode, Seen, Status, VmId};
-use tokio::time::{Instant, timeout_at};
+use model::{Asked, Problem, ProblemCode, Seen, Status};
+use store::Read;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::vm::vm_find;
 use crate::{Caller, Control, Error, Operation, VmSelector, VmView};
@@ -43,7 +46,8 @@ impl Control {
     /// asked for now.
     ///
     /// # Errors
-    /// There is no such VM, or what is waited for cannot come about by itself.
+    /// There is no such VM, what is waited for cannot come about by itself, or the caller may not wait any longer: the
+    /// token is revoked or expired, the user disabled, or the right taken away.
     pub async fn vm_wait(
         &self,
         caller: &Caller,
@@ -52,45 +56,71 @@ impl Control {
         limit: Duration,
     ) -> Result<Waited, Error> {
         let until = Instant::now() + limit;
-        let found = self.look(caller, selector).await?;
+        let found = match self.look(caller, selector, wanted).await? {
+            Some(vm) => vm,
+            None => return Ok(GONE),
+        };
         let (id, generation) = (found.asked.id, generation.unwrap_or(found.asked.generation));
-        let mut touched = self.inner.news.wait(id);
-        // What happened before it was waited for is seen by another look.
-        let mut vm = self.look(caller, &id.into()).await?;
+        let mut wait = self.inner.news.wait(id);
+        let mut rights = self.inner.news.rights();
         loop {
+            rights.borrow_and_update();
+            // What happened before it was waited for is seen by this look.
+            let caller = self
+                .caller_now(&mut self.inner.store.read().await?, caller)
+                .await?;
+            let Some(vm) = self.look(&caller, &id.into(), wanted).await? else {
+                return Ok(GONE);
+            };
             match verdict(wanted, generation, &vm) {
                 Verdict::Reached => return Ok(ended(true, vm)),
                 Verdict::Never => return Err(impossible(&vm).into()),
                 Verdict::NotYet => {}
             }
-            match timeout_at(until, touched.changed()).await {
-                Ok(Ok(())) => {}
-                // Time is up, or control is gone.
-                Ok(Err(_)) | Err(_) => return Ok(ended(false, vm)),
+            tokio::select! {
+                () = wait.touched() => {}
+                _ = rights.changed() => {}
+                () = sleep(self.until_expiry(&caller)) => {}
+                () = sleep_until(until) => return Ok(ended(false, vm)),
             }
-            vm = match self.look(caller, &id.into()).await {
-                Ok(vm) => vm,
-                Err(_) if wanted == WaitFor::Deleted && self.is_gone(id).await? => {
-                    return Ok(Waited {
-                        reached: true,
-                        vm: None,
-                    });
-                }
-                Err(error) => return Err(error),
-            };
         }
     }
 
-    async fn look(&self, caller: &Caller, selector: &VmSelector) -> Result<VmView, Error> {
+    /// The VM; `None` where it is gone and that is what is waited for.
+    async fn look(
+        &self,
+        caller: &Caller,
+        selector: &VmSelector,
+        wanted: WaitFor,
+    ) -> Result<Option<VmView>, Error> {
         let mut read = self.inner.store.read().await?;
-        let vm = vm_find(&mut read, caller, selector, Operation::VmWait).await?;
-        Ok(self.view(vm))
-    }
-
-    async fn is_gone(&self, id: VmId) -> Result<bool, Error> {
-        Ok(self.inner.store.read().await?.vm_fetch(id).await?.is_none())
+        match vm_find(&mut read, caller, selector, Operation::VmWait).await {
+            Ok(vm) => Ok(Some(self.view(vm))),
+            Err(error) if wanted == WaitFor::Deleted && error.problem.code == ProblemCode::NotFound => {
+                match was_seen_to_its_end(&mut read, caller, selector).await? {
+                    true => Ok(None),
+                    false => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 }
+
+/// Whether a VM is gone that the caller could see until then.
+async fn was_seen_to_its_end(read: &mut Read, caller: &Caller, selector: &VmSelector) -> Result<bool, Error> {
+    let VmSelector::Id(id) = selector else {
+        // A name is free again, and means whatever has it next.
+        return Ok(false);
+    };
+    let audience = read.last_audience_fetch(*id).await?;
+    Ok(audience.is_some_and(|audience| caller.is_admin() || audience.contains(&caller.user)))
+}
+
+const GONE: Waited = Waited {
+    reached: true,
+    vm: None,
+};
 
 const fn ended(reached: bool, vm: VmView) -> Waited {
     Waited {

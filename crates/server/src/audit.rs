@@ -7,7 +7,9 @@ use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use control::{AuditEntry, AuditFilter, Caller, Control, Operation};
+use control::{
+    Actor, AuditEntry, AuditFilter, Control, HostSelector, Operation, PrincipalSelector, VmSelector,
+};
 use http::Method;
 use model::{ProblemCode, Scope};
 
@@ -15,6 +17,9 @@ use crate::auth::Signed;
 use crate::query::{Asked, page};
 use crate::refusal::{Refusal, refused_with};
 use crate::vms::at;
+
+/// The longest name: a VM's with its owner's, each a DNS label.
+const MAX_TARGET_BYTES: usize = 128;
 
 pub(crate) async fn list(
     State(control): State<Control>,
@@ -57,27 +62,27 @@ fn shape(entry: AuditEntry) -> api::AuditEntry {
 
 /// Who turned out to ask. An extension of the request, filled where the caller is found out.
 #[derive(Clone, Default)]
-pub(crate) struct Who(Arc<OnceLock<Caller>>);
+pub(crate) struct Who(Arc<OnceLock<Actor>>);
 
 impl Who {
-    /// Notes who asks, once.
-    pub(crate) fn is(&self, caller: &Caller) {
-        // A request has one caller.
-        let _ = self.0.set(caller.clone());
+    /// Notes who asks, once; also one who is let in nowhere.
+    pub(crate) fn is(&self, actor: Actor) {
+        // A request has one token.
+        let _ = self.0.set(actor);
     }
 }
 
-/// Lets the audit know of what a signed-in caller was refused.
+/// Lets the audit know of what somebody was refused whose token is known here.
 pub(crate) async fn audited(State(control): State<Control>, mut request: Request, next: Next) -> Response {
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
     let operation = operation_of(request.method(), request.extensions().get());
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
-    if let (Some(caller), Some(operation), Some(code)) = (who.0.get(), operation, refused_with(&response))
+    if let (Some(actor), Some(operation), Some(code)) = (who.0.get(), operation, refused_with(&response))
         && counts(operation, code)
     {
-        control.audit_refused(caller, operation, target_of(&path), code);
+        control.audit_refused(actor.clone(), operation, target_of(&path), code);
     }
     response
 }
@@ -133,10 +138,15 @@ const fn counts(operation: Operation, code: ProblemCode) -> bool {
     }
 }
 
-/// What was named behind the collection: `web` of `/v1/vms/web/start`.
+/// What was named behind the collection: `web` of `/v1/vms/web/start`. What is neither an id nor a name is left out: it
+/// may be of any length, or a secret in the wrong place.
 fn target_of(path: &str) -> Option<String> {
     let named = path.split('/').nth(3)?;
-    (!named.is_empty()).then(|| named.to_owned())
+    let is_one = named.len() <= MAX_TARGET_BYTES
+        && (named.parse::<VmSelector>().is_ok()
+            || named.parse::<PrincipalSelector>().is_ok()
+            || named.parse::<HostSelector>().is_ok());
+    is_one.then(|| named.to_owned())
 }
 
 #[cfg(test)]
@@ -148,6 +158,23 @@ mod tests {
         assert_eq!(target_of("/v1/vms/web/start").as_deref(), Some("web"));
         assert_eq!(target_of("/v1/vms"), None);
         assert_eq!(target_of("/v1/vms/"), None);
+        for named in ["web.ann", "me", "vm_00000000000000000000000000", "box1"] {
+            assert_eq!(
+                target_of(&format!("/v1/vms/{named}/start")).as_deref(),
+                Some(named)
+            );
+        }
+        let long = "a".repeat(200);
+        for other in [
+            "pwt_0000000000000000000000000000000000",
+            "two%20words",
+            "a/../b",
+            &long,
+            &format!("{}.{}", &long[..64], &long[..64]),
+        ] {
+            let target = target_of(&format!("/v1/vms/{other}"));
+            assert!(target.is_none_or(|target| target == "a"), "{other}");
+        }
     }
 
     #[test]

@@ -38,14 +38,17 @@ pub(crate) async fn signed(parts: &mut Parts, app: &App) -> Result<Caller, Refus
     let mut caller = match known(parts, app).await {
         Ok(caller) => caller,
         // Whoever tries tokens pays for it; those with a good one do not pay for them.
-        Err(refusal) => {
+        Err(refused) => {
+            if let (Some(who), Some(actor)) = (parts.extensions.get::<Who>(), refused.actor()) {
+                who.is(actor.clone());
+            }
             app.edge.admit_nobody(parts.extensions.get())?;
-            return Err(refusal);
+            return Err(refused.into());
         }
     };
     tracing::debug!(token.id = %caller.token, "caller is known");
     if let Some(who) = parts.extensions.get::<Who>() {
-        who.is(&caller);
+        who.is(caller.actor());
     }
     app.edge.admit(&caller)?;
     caller.origin.if_generation = if_match(&parts.headers)?;
@@ -63,13 +66,13 @@ impl FromRequestParts<App> for From {
     }
 }
 
-async fn known(parts: &Parts, app: &App) -> Result<Caller, Refusal> {
+async fn known(parts: &Parts, app: &App) -> Result<Caller, control::Error> {
     let header = parts
         .headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     let token = header.and_then(bearer).ok_or_else(no_token)?;
-    Ok(app.control.authenticate(token, origin(parts)).await?)
+    app.control.authenticate(token, origin(parts)).await
 }
 
 fn origin(parts: &Parts) -> Origin {

@@ -77,7 +77,12 @@ async fn follow(
         control.right_withdrawn(&caller, vm, operation).await
     };
     let messages = messages.take_until(closed(closing)).take_until(withdrawn);
-    Ok(Sse::new(messages.map(Ok).boxed()).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)))
+    Ok(kept_alive(messages.boxed()))
+}
+
+/// The messages, with a comment whenever there is none for a while.
+fn kept_alive(messages: BoxStream<'static, Message>) -> Messages {
+    Sse::new(messages.map(Ok).boxed()).keep_alive(KeepAlive::new().interval(COMMENT_EVERY))
 }
 
 fn message(told: Result<(Option<String>, Arc<Event>), control::Error>) -> Option<Message> {
@@ -118,4 +123,112 @@ fn shape(event: &Event) -> api::Event {
         EventKind::Progress { stage: now } => shape.stage = Some(stage(now.clone())),
     }
     shape
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use axum::response::IntoResponse;
+    use control::Ending;
+    use model::{Reason, ReasonCode, Stage, Status, VmId};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// One of each type, with all that it can carry.
+    fn one_of_each() -> Vec<EventKind> {
+        let reason = Reason::lasting(ReasonCode::ImageNotFound, "no such image", "check its name");
+        let stage = Stage {
+            what: "pulling".into(),
+            done: 1,
+            total: 2,
+        };
+        let all = vec![
+            EventKind::Created {
+                name: "web".parse().unwrap(),
+            },
+            EventKind::Adopted {
+                name: "web".parse().unwrap(),
+                host: model::HostId::from_random([1; 16]),
+            },
+            EventKind::Changed,
+            EventKind::Status {
+                status: Status::Error,
+                reason: Some(reason),
+            },
+            EventKind::Ending {
+                ending: Ending::Idle,
+                seconds: 60,
+            },
+            EventKind::Deleted,
+            EventKind::Progress { stage },
+        ];
+        // Whoever adds a type is told here to add one of it above.
+        for kind in &all {
+            match kind {
+                EventKind::Created { .. }
+                | EventKind::Adopted { .. }
+                | EventKind::Changed
+                | EventKind::Status { .. }
+                | EventKind::Ending { .. }
+                | EventKind::Deleted
+                | EventKind::Progress { .. } => {}
+            }
+        }
+        all
+    }
+
+    /// The fields that an event carries besides those of every event.
+    fn fields(what: &EventKind) -> BTreeSet<String> {
+        let event = Event {
+            sequence: None,
+            at: "1970-01-01T00:00:00Z".parse().unwrap(),
+            vm: VmId::from_random([1; 16]),
+            generation: 1,
+            what: what.clone(),
+        };
+        let shape = serde_json::to_value(shape(&event)).unwrap();
+        let names = shape.as_object().unwrap().keys();
+        names
+            .filter(|name| !["type", "at", "vm", "generation"].contains(&name.as_str()))
+            .cloned()
+            .collect()
+    }
+
+    #[test]
+    fn the_page_about_events_lists_every_type_and_what_it_carries() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, table) = page
+            .split_once("| type | carries | when |\n| --- | --- | --- |\n")
+            .unwrap();
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let listed: Vec<(String, BTreeSet<String>)> = rows
+            .map(|row| {
+                let cells: Vec<_> = row.split('|').collect();
+                let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+                let kind: Vec<String> = words(cells[1]);
+                (kind.concat(), words(cells[2]).into_iter().collect())
+            })
+            .collect();
+        let known: Vec<_> = one_of_each()
+            .iter()
+            .map(|what| (what.as_str().to_owned(), fields(what)))
+            .collect();
+        assert_eq!(listed, known);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_comment_comes_every_15_s_where_nothing_happens() {
+        let answer = kept_alive(stream::pending().boxed()).into_response();
+        let mut body = answer.into_body().into_data_stream();
+        let since = Instant::now();
+        for count in 1..=2 {
+            let frame = body.next().await.unwrap().unwrap();
+            assert!(frame.starts_with(b":"), "{frame:?}");
+            assert_eq!(since.elapsed().as_secs(), 15 * count);
+        }
+    }
 }

@@ -85,8 +85,8 @@ fn shape(host: HostView) -> api::Host {
         capacity: resources(host.capacity.unwrap_or_default()),
         booked: resources(host.booked),
         features: host.features.iter().map(ToString::to_string).collect(),
-        vms: u64::try_from(host.vms).unwrap_or(u64::MAX),
-        found: u64::try_from(host.found).unwrap_or(u64::MAX),
+        vms: host.vms,
+        found: host.found,
         last_seen_at: Some(host.last_report_at.to_string()),
     }
 }

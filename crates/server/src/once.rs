@@ -83,7 +83,7 @@ async fn do_once(app: &App, operation: Operation, request: Request, next: Next) 
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         key: key.unwrap_or_default().to_owned(),
-        body: digest(&body),
+        body: digest(parts.uri.query(), &body),
     })?;
     caller.origin.once = Some(once.clone());
     if let Some(kept) = app.control.answer_find(&caller, operation).await? {
@@ -188,10 +188,16 @@ fn again(kept: &str) -> Response {
     response
 }
 
-/// The digest of a body: of its values where it is JSON, so that spaces, the order of fields and the way in which a
-/// number is written make no difference.
-fn digest(body: &Bytes) -> Digest {
+/// The digest of a query and a body: of the body's values where it is JSON, so that spaces, the order of fields and the way
+/// in which a number is written make no difference.
+fn digest(query: Option<&str>, body: &Bytes) -> Digest {
     let mut hash = Sha256::new();
+    if let Some(query) = query {
+        // No body begins so: neither JSON nor UTF-8 has this byte.
+        hash.update([0xff]);
+        hash.update(query);
+        hash.update([0xff]);
+    }
     match serde_json::from_slice::<Value>(body) {
         Ok(value) => feed(&mut hash, &in_integers(value)),
         Err(_) => hash.update(body),
@@ -230,7 +236,15 @@ mod tests {
     use super::*;
 
     fn of(text: &'static str) -> Digest {
-        digest(&Bytes::from_static(text.as_bytes()))
+        digest(None, &Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn the_query_belongs_to_what_is_asked() {
+        let of = |query| digest(query, &Bytes::from_static(b"{}"));
+        assert_ne!(of(None), of(Some("a=1")));
+        assert_ne!(of(Some("a=1")), of(Some("a=2")));
+        assert_eq!(of(Some("a=1")), of(Some("a=1")));
     }
 
     #[test]

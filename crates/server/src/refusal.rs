@@ -8,6 +8,7 @@ use std::sync::Arc;
 use api::{PROBLEM_MEDIA_TYPE, ProblemDocument, code_row};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use control::chain;
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use model::{Problem, ProblemCode};
@@ -124,16 +125,4 @@ pub(crate) fn refused_with(response: &Response) -> Option<ProblemCode> {
 
 fn status(code: ProblemCode) -> StatusCode {
     StatusCode::from_u16(code_row(code).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// An error and its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

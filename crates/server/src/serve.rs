@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use control::Control;
+use control::chain;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -34,7 +35,6 @@ use crate::address::{Network, client_address};
 use crate::edges::{Edge, Edges, Limits};
 use crate::metrics::Metrics;
 use crate::places::Places;
-use crate::refusal::chain;
 use crate::router::{Closing, closed, router_until};
 use crate::stall::{Impatient, Upgraded};
 use crate::tls::Tls;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod accounts;
+mod audited;
 mod cloud;
 mod once;
 mod terms;
@@ -62,7 +63,7 @@ async fn nobody_gets_past_the_door() {
                     assert_problem(&answer, 400, "invalid_request");
                 }
                 Access::Open => assert_eq!(answer.status, StatusCode::OK, "{} {path}", endpoint.method),
-                Access::Scope(_) => {
+                Access::Token | Access::Scope(_) => {
                     assert_problem(&answer, 401, "unauthenticated");
                     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
                 }

@@ -7,9 +7,6 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{Read, StoreError, Write, row};
 
-/// How many old answers go with each new one: more than one, so that they never pile up.
-const FORGOTTEN_WITH_EACH: u32 = 8;
-
 /// A request and how it was answered. User, method, path and key name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -21,7 +18,7 @@ pub struct Answer {
     pub path: String,
     /// The key that the client drew.
     pub key: String,
-    /// The digest of the body's values.
+    /// The digest of the query and of the body's values.
     pub body: Digest,
     /// The operation.
     pub operation: String,
@@ -57,26 +54,47 @@ impl Read {
             .map_err(StoreError::sql("read an answer that was given"))?;
         found.as_ref().map(answer).transpose()
     }
+
+    /// Whether any answer was given at a time or before.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn answer_is_due(&mut self, until: Timestamp) -> Result<bool, StoreError> {
+        let found = sqlx::query("SELECT 1 AS one FROM answers WHERE at <= $1 LIMIT 1")
+            .bind(until.as_millisecond())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("look for old answers"))?;
+        Ok(found.is_some())
+    }
+
+    /// The users who have more answers than so many, or of more bytes.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn answer_users_beyond(&mut self, rows: u64, bytes: u64) -> Result<Vec<UserId>, StoreError> {
+        const SQL: &str = "SELECT user_id FROM answers GROUP BY user_id \
+             HAVING COUNT(*) > $1 OR SUM(OCTET_LENGTH(answer)) > $2";
+        let found = sqlx::query(SQL)
+            .bind(row::keep("answers", rows)?)
+            .bind(row::keep("answers", bytes)?)
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("look for users with too many answers"))?;
+        found.iter().map(|found| row::parsed(found, "user_id")).collect()
+    }
 }
 
 impl Write {
-    /// Keeps an answer, in the place of one that is too old to count; forgets a few that were given before `since`.
+    /// Keeps an answer, in the place of one that is too old to count.
     ///
     /// # Errors
     /// The database refuses.
-    pub async fn answer_put(&mut self, answer: &Answer, since: Timestamp) -> Result<(), StoreError> {
-        const FORGET: &str = "DELETE FROM answers WHERE (user_id, method, path, key) IN \
-             (SELECT user_id, method, path, key FROM answers WHERE at <= $1 ORDER BY at LIMIT $2)";
+    pub async fn answer_put(&mut self, answer: &Answer) -> Result<(), StoreError> {
         const KEEP: &str = "INSERT INTO answers (user_id, method, path, key, body, operation, target, answer, at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (user_id, method, path, key) DO UPDATE \
              SET body = excluded.body, operation = excluded.operation, target = excluded.target, \
              answer = excluded.answer, at = excluded.at";
-        sqlx::query(FORGET)
-            .bind(since.as_millisecond())
-            .bind(FORGOTTEN_WITH_EACH)
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("forget old answers"))?;
         sqlx::query(KEEP)
             .bind(answer.user.to_string())
             .bind(&answer.method)
@@ -90,6 +108,38 @@ impl Write {
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("keep an answer"))?;
+        Ok(())
+    }
+
+    /// Forgets up to so many answers that were given at a time or before, oldest first.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn answer_prune(&mut self, until: Timestamp, at_once: u32) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM answers WHERE (user_id, method, path, key) IN \
+             (SELECT user_id, method, path, key FROM answers WHERE at <= $1 ORDER BY at LIMIT $2)";
+        sqlx::query(SQL)
+            .bind(until.as_millisecond())
+            .bind(i64::from(at_once))
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("forget old answers"))?;
+        Ok(())
+    }
+
+    /// Forgets up to so many of the answers that a user was given, oldest first.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn answer_prune_of_user(&mut self, user: UserId, at_once: u32) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM answers WHERE (user_id, method, path, key) IN \
+             (SELECT user_id, method, path, key FROM answers WHERE user_id = $1 ORDER BY at LIMIT $2)";
+        sqlx::query(SQL)
+            .bind(user.to_string())
+            .bind(i64::from(at_once))
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("forget the answers of a user"))?;
         Ok(())
     }
 }

@@ -127,24 +127,34 @@ impl Read {
             .map_err(StoreError::sql("read the audit"))?;
         rows.iter().map(entry).collect()
     }
+
+    /// The number up to which entries are due to be forgotten: those from before a time; among the oldest so many, so that
+    /// it costs the same however many are kept.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn audit_due(&mut self, before: Timestamp, at_once: u32) -> Result<Option<u64>, StoreError> {
+        let rows = sqlx::query("SELECT sequence, at FROM audit ORDER BY sequence LIMIT $1")
+            .bind(i64::from(at_once))
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the oldest audit entries"))?;
+        row::last_due(&rows, |_, at| at < before)
+    }
 }
 
 impl Write {
-    /// Forgets the oldest entries from before a time, a few at once. Gives how many went.
+    /// Forgets the entries up to a number.
     ///
     /// # Errors
     /// The database refuses.
-    pub async fn audit_prune(&mut self, before: Timestamp, at_once: u32) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM audit WHERE sequence IN (SELECT sequence FROM audit \
-             WHERE at < $1 ORDER BY sequence LIMIT $2)",
-        )
-        .bind(before.as_millisecond())
-        .bind(i64::from(at_once))
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("forget old audit entries"))?;
-        Ok(done.rows_affected())
+    pub async fn audit_prune(&mut self, last: u64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM audit WHERE sequence <= $1")
+            .bind(row::keep("sequence", last)?)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("forget old audit entries"))?;
+        Ok(())
     }
 
     /// Keeps an entry.

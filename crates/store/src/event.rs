@@ -83,16 +83,7 @@ impl Read {
         if !rows.is_empty() {
             return rows.iter().map(|row| row::parsed(row, "id")).collect();
         }
-        let last = sqlx::query("SELECT audience FROM events WHERE vm = $1 AND audience IS NOT NULL")
-            .bind(vm.to_string())
-            .fetch_optional(self.connection())
-            .await
-            .map_err(StoreError::sql("read who might see a VM"))?;
-        let last = last
-            .as_ref()
-            .map(|row| row::document(row, "audience"))
-            .transpose()?;
-        Ok(last.unwrap_or_default())
+        Ok(self.last_audience_fetch(vm).await?.unwrap_or_default())
     }
 
     /// The number of the newest event; 0 before the first.
@@ -132,32 +123,55 @@ impl Read {
         let rows = rows.map_err(StoreError::sql("read events"))?;
         rows.iter().map(event).collect()
     }
-}
 
-impl Write {
-    /// Forgets the oldest events: those from before a time, and those beyond so many; a few at once, so that nobody waits
-    /// for it. Gives how many went.
+    /// The number up to which events are due to be forgotten: those from before a time, and those beyond so many; among the
+    /// oldest so many, so that it costs the same however many are kept.
     ///
     /// # Errors
-    /// The database refuses.
-    pub async fn event_prune(
+    /// The database cannot be read.
+    pub async fn event_due(
         &mut self,
         before: Timestamp,
         keep: u64,
         at_once: u32,
-    ) -> Result<u64, StoreError> {
-        let newest = self.event_last().await?;
-        let done = sqlx::query(
-            "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events \
-             WHERE at < $1 OR sequence <= $2 ORDER BY sequence LIMIT $3)",
-        )
-        .bind(before.as_millisecond())
-        .bind(row::keep("sequence", newest.saturating_sub(keep))?)
-        .bind(i64::from(at_once))
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("forget old events"))?;
-        Ok(done.rows_affected())
+    ) -> Result<Option<u64>, StoreError> {
+        let beyond = self.event_last().await?.saturating_sub(keep);
+        let rows = sqlx::query("SELECT sequence, at FROM events ORDER BY sequence LIMIT $1")
+            .bind(i64::from(at_once))
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("read the oldest events"))?;
+        row::last_due(&rows, |sequence, at| at < before || sequence <= beyond)
+    }
+
+    /// The people who might see a VM at its end, where its last event is kept.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn last_audience_fetch(&mut self, vm: VmId) -> Result<Option<BTreeSet<UserId>>, StoreError> {
+        let last = sqlx::query("SELECT audience FROM events WHERE vm = $1 AND audience IS NOT NULL")
+            .bind(vm.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("read who might see a VM"))?;
+        last.as_ref()
+            .map(|row| row::document(row, "audience"))
+            .transpose()
+    }
+}
+
+impl Write {
+    /// Forgets the events up to a number.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn event_prune(&mut self, last: u64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM events WHERE sequence <= $1")
+            .bind(row::keep("sequence", last)?)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("forget old events"))?;
+        Ok(())
     }
 
     /// Writes events in their order and gives the number of the last.

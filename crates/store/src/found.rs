@@ -1,5 +1,7 @@
 //! What hosts hold and no plan names: it keeps running until an admin adopts or removes it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use model::{HostId, Seen, VmBody, VmId};
 use sqlx::sqlite::SqliteRow;
@@ -35,6 +37,21 @@ impl Read {
         .await
         .map_err(StoreError::sql("read what was found"))?;
         rows.iter().map(found).collect()
+    }
+
+    /// How many were found on each host that has any.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn found_count_by_host(&mut self) -> Result<BTreeMap<HostId, u64>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT host, COUNT(*) AS count FROM found WHERE NOT EXISTS \
+             (SELECT 1 FROM vms WHERE vms.id = found.vm AND vms.host = found.host) GROUP BY host",
+        )
+        .fetch_all(self.connection())
+        .await
+        .map_err(StoreError::sql("count what was found"))?;
+        rows.iter().map(row::count_of_host).collect()
     }
 
     /// Everything found on a host, by VM, but for what is asked for there by now.

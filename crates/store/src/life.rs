@@ -41,14 +41,15 @@ impl Default for Life {
 }
 
 impl Read {
-    /// The VMs that expire some day and are not asked to go, soonest first.
+    /// The VMs that expire at a time or before and are not asked to go, soonest first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn vm_list_expiring(&mut self) -> Result<Vec<Vm>, StoreError> {
+    pub async fn vm_list_expiring(&mut self, until: Timestamp) -> Result<Vec<Vm>, StoreError> {
         let rows = sqlx::query(select!(
-            "WHERE vms.expires_at IS NOT NULL AND vms.remove = 0 ORDER BY vms.expires_at, vms.id"
+            "WHERE vms.expires_at <= $1 AND vms.remove = 0 ORDER BY vms.expires_at, vms.id"
         ))
+        .bind(until.as_millisecond())
         .fetch_all(self.connection())
         .await
         .map_err(StoreError::sql("read the VMs that expire"))?;

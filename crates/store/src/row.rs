@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use model::HostId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -52,6 +53,27 @@ pub(crate) fn time_or_none(row: &SqliteRow, column: &'static str) -> Result<Opti
     let millisecond: Option<i64> = row.try_get(column).map_err(damaged(column))?;
     let time = millisecond.map(Timestamp::from_millisecond).transpose();
     time.map_err(damaged(column))
+}
+
+/// A host and its count.
+pub(crate) fn count_of_host(row: &SqliteRow) -> Result<(HostId, u64), StoreError> {
+    Ok((parsed(row, "host")?, number(row, "count")?))
+}
+
+/// The greatest number of the rows that are due by their number and time. One whose clock ran ahead goes with those behind
+/// it, so that it holds nothing up.
+pub(crate) fn last_due(
+    rows: &[SqliteRow],
+    is_due: impl Fn(u64, Timestamp) -> bool,
+) -> Result<Option<u64>, StoreError> {
+    let mut last = None;
+    for row in rows {
+        let sequence = number(row, "sequence")?;
+        if is_due(sequence, time(row, "at")?) {
+            last = Some(sequence);
+        }
+    }
+    Ok(last)
 }
 
 pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>

@@ -223,6 +223,18 @@ impl Read {
         rows.iter().map(vm).collect()
     }
 
+    /// How many VMs are asked for on each host that has any; those that are being removed count until they are gone.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_count_by_host(&mut self) -> Result<BTreeMap<HostId, u64>, StoreError> {
+        let rows = sqlx::query("SELECT host, COUNT(*) AS count FROM vms GROUP BY host")
+            .fetch_all(self.connection())
+            .await
+            .map_err(StoreError::sql("count the VMs of the hosts"))?;
+        rows.iter().map(row::count_of_host).collect()
+    }
+
     /// What was asked on each host, summed; those that are being removed count until they are gone.
     ///
     /// # Errors

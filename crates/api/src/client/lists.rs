@@ -37,12 +37,14 @@ impl Client {
 
     /// All images that hosts hold, as far as this client may know of them.
     pub async fn image_list(&self) -> Result<ImageList, ClientError> {
-        all_pages(async |page: PageQuery| self.answer(self.request(&images::LIST, &[])?.query(&page)).await).await
+        all_pages(async |page: PageQuery| self.answer(self.request(&images::LIST, &[])?.query(&page)).await)
+            .await
     }
 
     /// All hosts.
     pub async fn host_list(&self) -> Result<HostList, ClientError> {
-        all_pages(async |page: PageQuery| self.answer(self.request(&hosts::LIST, &[])?.query(&page)).await).await
+        all_pages(async |page: PageQuery| self.answer(self.request(&hosts::LIST, &[])?.query(&page)).await)
+            .await
     }
 
     /// All VMs found on a host.

@@ -2,8 +2,9 @@
 
 use super::ClientError;
 use crate::{
-    AuditEntry, AuditList, FoundList, FoundVm, Host, HostList, Image, ImageList, MAX_LIMIT, Member, MemberList, PageQuery, Quota, QuotaList, Share, ShareList,
-    SshKey, SshKeyList, Team, TeamList, Token, TokenList, User, UserList, Vm, VmList,
+    AuditEntry, AuditList, FoundList, FoundVm, Host, HostList, Image, ImageList, MAX_LIMIT, Member,
+    MemberList, PageQuery, Quota, QuotaList, Share, ShareList, SshKey, SshKeyList, Team, TeamList, Token,
+    TokenList, User, UserList, Vm, VmList,
 };
 
 /// A list that is answered page by page.

@@ -1,5 +1,6 @@
 //! The audit: who, with what, what, and how it went.
 
+use futures_util::FutureExt;
 use model::{ProblemCode, Role};
 use store::AuditFilter;
 
@@ -75,7 +76,7 @@ async fn refusals_are_written_outside_of_their_requests() {
     let code = ProblemCode::AdminOnly;
     world
         .control
-        .audit_refused(&ann, Operation::HostList, Some("box".to_owned()), code);
+        .audit_refused(ann.actor(), Operation::HostList, Some("box".to_owned()), code);
     let [refused] = &of(&world, Operation::HostList).await[..] else {
         panic!("one entry")
     };
@@ -84,6 +85,73 @@ async fn refusals_are_written_outside_of_their_requests() {
         (Some(ann.user), "admin_only")
     );
     assert_eq!(refused.target.as_deref(), Some("box"));
+}
+
+/// A client that hangs up while its request writes what waited makes nothing undone.
+#[tokio::test]
+async fn what_waits_outlives_the_request_that_writes_it() {
+    let (world, _host) = World::with_host().await;
+    let ann = world.person("ann", Role::Member).await;
+    let control = &world.control;
+    control.audit_refused(ann.actor(), Operation::HostList, None, ProblemCode::AdminOnly);
+    let held = control.inner.store.write().await.unwrap();
+    let page = PageRequest::default();
+    let listed = Box::pin(control.audit_list(&ann, AuditFilter::default(), &page));
+    assert!(listed.now_or_never().is_none());
+    let uses = Box::pin(control.token_uses_keep());
+    assert!(uses.now_or_never().is_none());
+    drop(held);
+    assert_eq!(of(&world, Operation::HostList).await.len(), 1);
+    control.token_uses_keep().await.unwrap();
+    let used = async || {
+        let token = ann.token.to_string();
+        let token = control.token_get(&ann, &crate::UserSelector::Me, &token).await;
+        token.unwrap().last_used_at.is_some()
+    };
+    let written = async {
+        while !used().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), written)
+        .await
+        .unwrap();
+}
+
+/// It is a part of the change's transaction: without the change there is none.
+#[tokio::test]
+async fn a_change_that_is_dropped_leaves_no_entry() {
+    let (world, _host) = World::with_host().await;
+    let mut change = world
+        .control
+        .change_by(&world.caller, Operation::VmStop)
+        .await
+        .unwrap();
+    change.about("web");
+    drop(change);
+    assert_eq!(of(&world, Operation::VmStop).await, []);
+}
+
+#[tokio::test]
+async fn what_could_not_be_opened_is_written_with_its_outcome() {
+    let (world, mut host) = World::with_host().await;
+    let id = world.create("web").await.asked.id;
+    world.round(&mut host).await;
+    let console = crate::StreamRequest::Console { interactive: true };
+    let refused = world
+        .control
+        .vm_stream(&world.caller, &id.into(), console)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.problem.code, ProblemCode::Unavailable);
+    let [opened] = &of(&world, Operation::VmConsole).await[..] else {
+        panic!("one entry")
+    };
+    assert_eq!(
+        (opened.target.clone(), opened.outcome.as_str()),
+        (Some(id.to_string()), "unavailable")
+    );
 }
 
 #[tokio::test]
@@ -151,4 +219,24 @@ async fn entries_and_events_are_kept_for_their_time() {
     world.pass(kept.audit);
     world.control.retention_look().await.unwrap();
     assert_eq!(of(&world, Operation::VmCreate).await.len(), 0);
+}
+
+#[tokio::test]
+async fn no_more_events_are_kept_than_so_many() {
+    let (world, _host) = World::with_host().await;
+    let world = world.with_retention(Retention {
+        event_rows: 3,
+        ..Retention::default()
+    });
+    let world = world.await;
+    for name in ["a", "b", "c"] {
+        world.create(name).await;
+    }
+    world.control.retention_look().await.unwrap();
+    let mut read = world.control.inner.store.read().await.unwrap();
+    let (first, last) = (
+        read.event_first().await.unwrap(),
+        read.event_last().await.unwrap(),
+    );
+    assert_eq!((first, last), (Some(4), 6));
 }

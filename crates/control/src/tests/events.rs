@@ -85,11 +85,81 @@ async fn an_id_that_says_nothing_here_begins_anew() {
         assert_eq!(next(&mut events).await.unwrap().vm, created);
     }
     assert!(!follow(&world, Since::Id(&known)).await.is_reset());
-    let mut change = world.control.inner.store.write().await.unwrap();
-    let gone = change.event_prune(world.control.now(), 1, 100).await.unwrap();
-    change.commit().await.unwrap();
-    assert!(gone > 2, "{gone}");
+    let last = world.control.inner.feed.position();
+    forget(&world, last - 1).await;
     assert!(follow(&world, Since::Id(&known)).await.is_reset());
+}
+
+async fn forget(world: &World, last: u64) {
+    let mut write = world.control.inner.store.write().await.unwrap();
+    write.event_prune(last).await.unwrap();
+    write.commit().await.unwrap();
+}
+
+/// A quiet week: everything is forgotten, and only whoever knew the last of it has missed nothing.
+#[tokio::test]
+async fn nothing_is_missed_in_silence_where_all_is_forgotten() {
+    let (world, _host) = World::with_host().await;
+    world.create("a").await;
+    let mut all = follow(&world, Since::First).await;
+    let (first, last) = (next(&mut all).await.unwrap(), next(&mut all).await.unwrap());
+    let [first, last] = [first, last].map(|event| all.id(&event).unwrap());
+    forget(&world, 2).await;
+    assert!(follow(&world, Since::Id(&first)).await.is_reset());
+    assert!(!follow(&world, Since::Id(&last)).await.is_reset());
+    let greatest = crate::follow::id_of(world.control.installation(), u64::MAX);
+    assert!(follow(&world, Since::Id(&greatest)).await.is_reset());
+    world.create("b").await;
+    assert!(follow(&world, Since::Id(&greatest)).await.is_reset());
+}
+
+#[tokio::test]
+async fn a_follower_that_is_dropped_leaves_nothing_behind() {
+    let (world, _host) = World::with_host().await;
+    let ann = world.person("ann", Role::Member).await;
+    let quiet = world.create("quiet").await.asked.id;
+    let feed = &world.control.inner.feed;
+    let stays = world.control.events(&ann, None, Since::Now).await.unwrap();
+    for caller in [&ann, &world.caller] {
+        drop(world.control.events(caller, None, Since::Now).await.unwrap());
+    }
+    let of_one = world
+        .control
+        .events(&world.caller, Some(&quiet.into()), Since::Now)
+        .await
+        .unwrap();
+    drop(of_one.into_stream());
+    assert_eq!(feed.followers(), 1);
+    drop(stays);
+    assert_eq!(feed.followers(), 0);
+}
+
+/// A later version of Pitwall wrote it, or it is damaged.
+#[tokio::test]
+async fn an_event_that_cannot_be_read_holds_nothing_up() {
+    let (world, _host) = World::with_host().await;
+    let mut live = follow(&world, Since::Now).await;
+    let id = world.create("a").await.asked.id;
+    let mut change = world.control.change().await.unwrap();
+    let unknown = store::NewEvent {
+        at: change.now,
+        kind: "unheard_of",
+        vm: id,
+        generation: 1,
+        data: r#"{"type":"unheard_of"}"#.to_owned(),
+        audience: None,
+    };
+    change.events_insert(&[unknown]).await.unwrap();
+    world.control.commit(change).await.unwrap();
+    world.create("b").await;
+    let mut again = follow(&world, Since::First).await;
+    for events in [&mut live, &mut again] {
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            told.extend(next(events).await.unwrap().sequence);
+        }
+        assert_eq!(told, [1, 2, 4, 5]);
+    }
 }
 
 #[tokio::test]

@@ -20,4 +20,5 @@ mod rules;
 mod secrets;
 mod sessions;
 mod signing_in;
+mod waiting;
 pub(crate) mod world;

@@ -165,6 +165,138 @@ async fn rights_are_asked_again() {
     assert_eq!(again().await, Err(ProblemCode::NotFound));
 }
 
+/// By being done it takes away the very right that it needed.
+#[tokio::test]
+async fn a_transfer_is_answered_again_to_whoever_gave_it_away() {
+    let (world, _host) = World::with_host().await;
+    let (ann, bob) = (
+        world.person("ann", Role::Member).await,
+        world.person("bob", Role::Member).await,
+    );
+    let vm = world.control.vm_create(&ann, request("web")).await.unwrap();
+    let vm = vm.asked.id;
+    let path = format!("/v1/vms/{vm}/transfer");
+    let first = keyed(&ann, "k", &path, 1);
+    let to = crate::PrincipalSelector::Id(bob.user.into());
+    world.control.vm_transfer(&first, &vm.into(), &to).await.unwrap();
+    keep(&world, &first, Operation::VmTransfer).await;
+    assert_eq!(
+        found(&world, &keyed(&ann, "k", &path, 1), Operation::VmTransfer).await,
+        Ok(Some(ANSWER.to_owned()))
+    );
+}
+
+async fn keep(world: &World, caller: &Caller, operation: Operation) {
+    let kept = world
+        .control
+        .answer_keep(caller, operation, ANSWER.to_owned())
+        .await;
+    kept.unwrap();
+}
+
+async fn found(world: &World, caller: &Caller, operation: Operation) -> Result<Option<String>, ProblemCode> {
+    let found = world.control.answer_find(caller, operation).await;
+    found.map_err(|error| error.problem.code)
+}
+
+/// What was made for a team is told again to those who may still make something for it.
+#[tokio::test]
+async fn a_create_is_not_answered_again_to_one_who_left_the_team() {
+    let (world, _host) = World::with_host().await;
+    let ann = world.person("ann", Role::Member).await;
+    let name: model::PrincipalName = "crew".parse().unwrap();
+    let team = crate::PrincipalSelector::Name(name.clone());
+    world.control.team_create(&world.caller, name).await.unwrap();
+    let member = crate::PrincipalSelector::Id(ann.user.into());
+    let role = model::TeamRole::Member;
+    world
+        .control
+        .member_put(&world.caller, &team, &member, role)
+        .await
+        .unwrap();
+    let first = keyed(&ann, "k", "/v1/vms", 1);
+    let wish = crate::CreateVm {
+        owner: Some(team.clone()),
+        ..request("web")
+    };
+    world.control.vm_create(&first, wish).await.unwrap();
+    keep(&world, &first, Operation::VmCreate).await;
+    let again = async || found(&world, &keyed(&ann, "k", "/v1/vms", 1), Operation::VmCreate).await;
+    assert_eq!(again().await, Ok(Some(ANSWER.to_owned())));
+    world
+        .control
+        .member_delete(&world.caller, &team, &member)
+        .await
+        .unwrap();
+    assert!(again().await.is_err());
+}
+
+/// Its key would be kept with the last of them only.
+#[tokio::test]
+async fn one_request_makes_one_change() {
+    let (world, _host) = World::with_host().await;
+    let caller = keyed(&world.caller, "k", "/v1/vms", 1);
+    world.control.vm_create(&caller, request("a")).await.unwrap();
+    let second = world.control.vm_create(&caller, request("b")).await.unwrap_err();
+    assert!(second.is_fault(), "{second:?}");
+    caller.origin.once.as_ref().unwrap().drop_held();
+    assert_eq!(world.list().await, []);
+}
+
+/// The reconciler forgets them, also where no others come.
+#[tokio::test]
+async fn answers_are_forgotten_after_their_time() {
+    let (world, _host) = World::with_host().await;
+    let minute = Duration::from_secs(60);
+    let kept = crate::Retention {
+        answers: minute,
+        ..crate::Retention::default()
+    };
+    let world = world.with_retention(kept).await;
+    let of_user = async || {
+        let mut read = world.control.inner.store.read().await.unwrap();
+        read.answer_users_beyond(0, 0).await.unwrap()
+    };
+    let caller = keyed(&world.caller, "k", "/v1/vms", 1);
+    assert!(world.create_once(&caller, "a").await.unwrap().is_ok());
+    world.pass(minute - Duration::from_secs(1));
+    world.control.retention_look().await.unwrap();
+    assert_eq!(of_user().await, [world.caller.user]);
+    world.pass(Duration::from_secs(1));
+    world.control.retention_look().await.unwrap();
+    assert_eq!(of_user().await, []);
+}
+
+#[tokio::test]
+async fn the_oldest_answers_of_one_user_go_first() {
+    let (world, _host) = World::with_host().await;
+    for key in ["a", "b", "c"] {
+        let caller = keyed(&world.caller, key, "/v1/vms", 1);
+        assert!(world.create_once(&caller, key).await.unwrap().is_ok());
+        world.pass(Duration::from_secs(1));
+    }
+    let user = world.caller.user;
+    let store = &world.control.inner.store;
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.answer_users_beyond(3, 1 << 20).await.unwrap(), []);
+    assert_eq!(read.answer_users_beyond(2, 1 << 20).await.unwrap(), [user]);
+    let bytes = u64::try_from(3 * ANSWER.len()).unwrap();
+    assert_eq!(read.answer_users_beyond(3, bytes).await.unwrap(), []);
+    assert_eq!(read.answer_users_beyond(3, bytes - 1).await.unwrap(), [user]);
+    drop(read);
+    let mut write = store.write().await.unwrap();
+    write.answer_prune_of_user(user, 2).await.unwrap();
+    write.commit().await.unwrap();
+    for (key, expected) in [("a", None), ("b", None), ("c", Some(ANSWER.to_owned()))] {
+        let again = keyed(&world.caller, key, "/v1/vms", 1);
+        assert_eq!(
+            found(&world, &again, Operation::VmCreate).await,
+            Ok(expected),
+            "{key}"
+        );
+    }
+}
+
 /// A request that changed nothing is answered the same later, too, and does nothing then.
 #[tokio::test]
 async fn what_changed_nothing_is_kept_as_well() {

@@ -47,7 +47,8 @@ impl World {
     pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(StoppedClock(Mutex::new("2026-11-22T12:00:00Z".parse().unwrap())));
-        let control = open(directory.path().join("pitwall.db"), clock.clone()).await;
+        let path = directory.path().join("pitwall.db");
+        let control = open(path, clock.clone(), crate::Retention::default()).await;
         let token = control.admin_token_ensure().await.unwrap().unwrap();
         let caller = control
             .authenticate(token.reveal(), crate::Origin::default())
@@ -81,7 +82,16 @@ impl World {
     }
 
     /// Ends the control plane and starts it again; `between` may do something to the database meanwhile.
-    pub(super) async fn restart(mut self, between: impl FnOnce(&PathBuf)) -> Self {
+    pub(super) async fn restart(self, between: impl FnOnce(&PathBuf)) -> Self {
+        self.restart_with(crate::Retention::default(), between).await
+    }
+
+    /// The same, which keeps things for another time from then on.
+    pub(super) async fn with_retention(self, retention: crate::Retention) -> Self {
+        self.restart_with(retention, |_| ()).await
+    }
+
+    async fn restart_with(mut self, retention: crate::Retention, between: impl FnOnce(&PathBuf)) -> Self {
         let store = self.control.inner.store.clone();
         let path = self.database();
         self.telling.abort();
@@ -90,7 +100,7 @@ impl World {
         store.close().await;
         drop(store);
         between(&path);
-        self.control = open(path, self.clock.clone()).await;
+        self.control = open(path, self.clock.clone(), retention).await;
         self.telling = tell(&self.control);
         self
     }
@@ -199,7 +209,7 @@ fn tell(control: &Control) -> JoinHandle<()> {
     tokio::spawn(async move { control.tell_events().await })
 }
 
-async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
+async fn open(path: PathBuf, clock: Arc<StoppedClock>, retention: crate::Retention) -> Control {
     let store = Store::open(&path).await.unwrap();
     let config = ControlConfig {
         store,
@@ -210,9 +220,8 @@ async fn open(path: PathBuf, clock: Arc<StoppedClock>) -> Control {
         meter: Arc::new(crate::meter::Unmetered),
         silence_after: Duration::from_secs(30),
         reconcile_every: Duration::from_secs(30),
-        retention: crate::Retention::default(),
+        retention,
         quotas: model::Limits::default(),
-        answers_kept: Duration::from_hours(24),
     };
     Control::open(config).await.unwrap()
 }

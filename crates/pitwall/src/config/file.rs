@@ -41,6 +41,7 @@ pub(super) struct File {
     pub(super) events_keep_days: u64,
     pub(super) events_keep_rows: u64,
     pub(super) audit_keep_days: u64,
+    pub(super) answers_keep_hours: u64,
     pub(super) rates: FileRates,
     pub(super) state: PathBuf,
     pub(super) run: PathBuf,

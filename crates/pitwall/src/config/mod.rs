@@ -207,6 +207,7 @@ fn check(file: &File, machine_name: &str) -> Result<Settings, ConfigError> {
         ("events_keep_days", file.events_keep_days),
         ("events_keep_rows", file.events_keep_rows),
         ("audit_keep_days", file.audit_keep_days),
+        ("answers_keep_hours", file.answers_keep_hours),
     ] {
         faults.need(value > 0, key, "must be at least 1");
     }
@@ -288,11 +289,13 @@ fn quotas(file: &File) -> Limits {
 }
 
 fn retention(file: &File) -> Retention {
-    let days = |days: u64| Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+    let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(60 * 60));
+    let days = |days: u64| hours(days.saturating_mul(24));
     Retention {
         events: days(file.events_keep_days),
         event_rows: file.events_keep_rows,
         audit: days(file.audit_keep_days),
+        answers: hours(file.answers_keep_hours),
     }
 }
 
@@ -370,6 +373,20 @@ mod tests {
         assert_eq!(settings.subnet, Subnet::DEFAULT);
         assert_eq!(settings.host.name.as_str(), "box");
         assert!(settings.host.max_boots >= 2);
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        let kept = Retention {
+            events: days(7),
+            event_rows: 100_000,
+            audit: days(90),
+            answers: days(1),
+        };
+        assert_eq!(settings.retention, kept);
+        assert_eq!(settings.retention, Retention::default());
+        let metrics = settings.door.metrics_listen.map(|listen| listen.to_string());
+        assert_eq!(metrics.as_deref(), Some("127.0.0.1:7481"));
+        let rates = settings.door.rates;
+        assert_eq!((rates.caller.per_second, rates.caller.burst), (50, 100));
+        assert_eq!(rates.address.per_second, 10);
         assert_eq!(settings.token_file(), Path::new("/var/lib/pitwall/admin.token"));
     }
 

@@ -127,15 +127,3 @@ fn nearest(path: &Path) -> &Path {
         .find(|place| place.exists())
         .unwrap_or(Path::new("/"))
 }
-
-/// An error and its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -16,7 +16,7 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
         Ok(survey) => findings.extend(judge(&survey, settings)),
         Err(error) => findings.push(bad(
             "network",
-            super::with_causes(&error),
+            control::chain(&error),
             "run the doctor as root, with nftables installed",
         )),
     }

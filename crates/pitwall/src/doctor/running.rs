@@ -50,7 +50,7 @@ fn no_client(error: &OwnError) -> Finding {
         OwnError::Client(ClientError::Certificate { .. }) => "correct tls_cert in the settings".to_owned(),
         OwnError::Client(_) => "pitwall admin-token rotate".to_owned(),
     };
-    bad("api", super::with_causes(error), mend)
+    bad("api", control::chain(error), mend)
 }
 
 /// Pure: whether a pitwall holds this run-time directory.
@@ -81,10 +81,10 @@ fn api(version: &Result<String, ClientError>, runs: bool, settings: &Settings) -
         ),
         Err(error @ ClientError::Unreachable { .. }) if is_tls => bad(
             WHAT,
-            super::with_causes(error),
+            control::chain(error),
             "look at pitwall's log: does it serve the certificate that tls_cert names?",
         ),
-        Err(error) => bad(WHAT, super::with_causes(error), "look at pitwall's log"),
+        Err(error) => bad(WHAT, control::chain(error), "look at pitwall's log"),
     }
 }
 
@@ -111,11 +111,7 @@ fn control(hosts: Result<Vec<Host>, ClientError>, has_token: bool) -> Vec<Findin
             },
             "run the doctor as root with the --state of that pitwall; start pitwall again for a new token",
         )],
-        Err(error) => vec![bad(
-            "control",
-            super::with_causes(&error),
-            "look at pitwall's log",
-        )],
+        Err(error) => vec![bad("control", control::chain(&error), "look at pitwall's log")],
     }
 }
 

@@ -114,7 +114,7 @@ async fn database(path: &Path) -> Finding {
         Ok(examined) => judge(&examined, path),
         Err(error) => bad(
             "database",
-            super::with_causes(&error),
+            control::chain(&error),
             format!(
                 "look at {}, or put a backup in its place (docs/recovery.md)",
                 path.display()

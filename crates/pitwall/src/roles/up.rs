@@ -45,9 +45,11 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     let agent = Orchestrator::start(host).await?;
     let host_id = agent.id();
     let agent = tokio::spawn(agent.run(bus, link, shutdown.clone()));
+    // Requests under way still leave something to be written down, so the reconcilers end after them.
+    let served = CancellationToken::new();
     let reconcilers = tokio::spawn({
-        let (control, shutdown) = (control.clone(), shutdown.clone());
-        async move { control.run(shutdown.cancelled()).await }
+        let (control, served) = (control.clone(), served.clone());
+        async move { control.run(served.cancelled()).await }
     });
     until_heard(&control, &admin, host_id, &shutdown).await?;
     let metrics_page = tokio::spawn({
@@ -57,6 +59,7 @@ pub(crate) async fn up(settings: Settings) -> Result<ExitCode, RoleError> {
     tracing::info!(host.id = %host_id, listen = %settings.listen, "pitwall is up");
     server::serve(door, control, shutdown.cancelled()).await;
     shutdown.cancel();
+    served.cancel();
     for task in [agent, reconcilers, metrics_page] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a part of pitwall ended early");

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use control::Control;
+use control::chain;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use prometheus::TEXT_FORMAT;
@@ -12,7 +13,6 @@ use tokio::net::TcpListener;
 
 use super::Metrics;
 use crate::edges::Limits;
-use crate::refusal::chain;
 use crate::serve::serve_router;
 
 /// Connections at once: Prometheus needs one.

@@ -18,13 +18,13 @@ fn told(answer: &Answer) -> (u16, Option<&str>, Option<&str>) {
     )
 }
 
-async fn login(cloud: &Cloud, code: &str) -> Answer {
+pub(crate) async fn login(cloud: &Cloud, code: &str) -> Answer {
     let wish = json!({ "code": code, "name": "a test" });
     cloud.call_as(None, Method::POST, "/v1/login", Some(wish)).await
 }
 
 /// A new user's token.
-async fn person(cloud: &Cloud, name: &str) -> String {
+pub(crate) async fn person(cloud: &Cloud, name: &str) -> String {
     let created = cloud
         .call(Method::POST, "/v1/users", Some(json!({ "name": name })))
         .await;

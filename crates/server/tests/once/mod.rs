@@ -1,14 +1,14 @@
 //! Requests with an `Idempotency-Key`.
 
 use std::path::Path;
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Cloud};
+use crate::cloud::{Answer, Cloud, LIMIT};
 use crate::{assert_problem, wish};
 
 impl Cloud {
@@ -109,13 +109,13 @@ async fn a_secret_is_shown_once() {
     }
 }
 
-/// What the process of [`a_kill_between_commit_and_answer_does_it_once`] is told: where its database lies, and whether it
-/// is killed.
+/// Where the process of [`a_kill_between_commit_and_answer_does_it_once`] has its database.
 const STATE: &str = "PITWALL_TEST_ONCE_STATE";
-const DIES: &str = "PITWALL_TEST_ONCE_DIES";
+/// Control's fault point behind the commit of what somebody asked for: it makes this file and goes no further.
+const STOPS_COMMITTED: &str = "PITWALL_FAULT_STOPS_COMMITTED";
 
-/// A real process is killed when it has committed and has not yet answered, a hundred times, each time with a database of
-/// its own; the next process gets the same request and answers it.
+/// A real process is killed when it has committed and has no answer yet, a hundred times, each time with a database of its
+/// own; the next process gets the same request and answers it.
 #[tokio::test]
 async fn a_kill_between_commit_and_answer_does_it_once() {
     if let Some(state) = std::env::var_os(STATE) {
@@ -123,9 +123,8 @@ async fn a_kill_between_commit_and_answer_does_it_once() {
     }
     for round in 0..100 {
         let folder = tempfile::tempdir().unwrap();
-        let killed = process(folder.path(), true);
-        assert!(was_killed(killed.status), "round {round}: {killed:?}");
-        let answered = process(folder.path(), false);
+        kill_committed(folder.path()).await;
+        let answered = process(folder.path()).output().unwrap();
         let said = String::from_utf8_lossy(&answered.stdout);
         let line = said.lines().find_map(|line| line.split_once("answer "));
         let answer: Value = serde_json::from_str(line.unwrap_or_else(|| panic_with(&answered)).1).unwrap();
@@ -138,12 +137,34 @@ async fn a_kill_between_commit_and_answer_does_it_once() {
     }
 }
 
+/// Starts a process with the request, and kills it where it has committed.
+async fn kill_committed(state: &Path) {
+    let committed = state.join("committed");
+    let mut first = process(state)
+        .env(STOPS_COMMITTED, &committed)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let reached = async {
+        while !committed.exists() {
+            assert_eq!(first.try_wait().unwrap(), None, "it ended before it was killed");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let reached = tokio::time::timeout(3 * LIMIT, reached).await;
+    first.kill().unwrap();
+    let ended = first.wait().unwrap();
+    assert!(reached.is_ok(), "it never committed");
+    assert!(was_killed(ended), "{ended:?}");
+}
+
 #[expect(clippy::panic, reason = "a test that cannot go on fails")]
 fn panic_with(output: &Output) -> ! {
     panic!("{output:?}")
 }
 
-fn process(state: &Path, dies: bool) -> Output {
+fn process(state: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([
@@ -152,10 +173,7 @@ fn process(state: &Path, dies: bool) -> Output {
             "--nocapture",
         ])
         .env(STATE, state);
-    if dies {
-        command.env(DIES, "1");
-    }
-    command.output().unwrap()
+    command
 }
 
 fn was_killed(status: ExitStatus) -> bool {
@@ -167,10 +185,6 @@ async fn serve_one(state: &Path) {
     let mut cloud = Cloud::open_in(state).await;
     cloud.host_reports(&[]).await;
     let answer = cloud.post("/v1/vms", "k", &wish("web")).await;
-    if std::env::var_os(DIES).is_some() {
-        // The answer is made, and nobody hears of it.
-        kill(Pid::this(), Signal::SIGKILL).unwrap();
-    }
     let listed = cloud.call(Method::GET, "/v1/vms", None).await.body;
     let told = json!({
         "status": answer.status.as_u16(),

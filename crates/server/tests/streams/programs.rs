@@ -205,6 +205,29 @@ async fn a_client_that_leaves_ends_its_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn programs_and_consoles_are_in_the_audit_once_they_are_open() {
+    let running = start().await;
+    running.exec(&["cat"]).await;
+    running
+        .client
+        .vm_console("web", &ConsoleQuery::default())
+        .await
+        .unwrap();
+    let vm = running.client.vm_get("web").await.unwrap().id.to_string();
+    for operation in ["vm_exec_create", "vm_console"] {
+        let query = api::AuditQuery {
+            operation: Some(operation.to_owned()),
+            ..api::AuditQuery::default()
+        };
+        let listed = running.client.audit_list(&query).await.unwrap();
+        let [entry] = &listed.items[..] else {
+            panic!("one entry: {listed:?}")
+        };
+        assert_eq!((entry.target.as_ref(), entry.outcome.as_str()), (Some(&vm), "ok"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_console_shows_and_takes_keys_unless_it_is_read_only() {
     let running = start().await;
     let mut console = running

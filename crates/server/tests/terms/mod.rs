@@ -170,6 +170,8 @@ async fn a_wait_ends_when_it_comes_about() {
     cloud.host_reports(&[(&id, Phase::Gone, 3)]).await;
     let gone = tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
     assert_eq!(gone, json!({ "reached": true, "vm": null }));
+    let late = cloud.get(&format!("/v1/vms/{id}/wait?for=DELETED")).await;
+    assert_eq!(late.body, json!({ "reached": true, "vm": null }), "{late:?}");
     assert_problem(&cloud.get("/v1/vms/web/wait?for=DELETED").await, 404, "not_found");
     for (query, code) in [
         ("for=running", "invalid_value"),

@@ -1,3 +1,2 @@
 -- Who may see the last event of a VM that is gone.
 ALTER TABLE events ADD COLUMN audience TEXT;
-CREATE INDEX events_by_time ON events (at);

@@ -24,6 +24,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
     let retention = Retention {
         events: kept,
         audit: kept,
+        answers: kept,
         ..Retention::default()
     };
     let world = World::start_keeping(state.path(), retention).await?;
