@@ -194,7 +194,7 @@ CREATE TABLE vms (
     authorized_keys TEXT NOT NULL,
     needs TEXT NOT NULL,
     created_at BIGINT NOT NULL
-, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT, owner TEXT REFERENCES principals (id), own_keys TEXT NOT NULL DEFAULT '[]', account_keys SMALLINT NOT NULL DEFAULT 1, barred TEXT NOT NULL DEFAULT '[]', idle_after BIGINT, labels TEXT NOT NULL DEFAULT '{}', ttl BIGINT, expires_at BIGINT, grace BIGINT NOT NULL DEFAULT 259200, stopped_at BIGINT, warned SMALLINT NOT NULL DEFAULT 0, lease BIGINT);
+, options TEXT NOT NULL DEFAULT '{}', registry_secret TEXT, owner TEXT REFERENCES principals (id), own_keys TEXT NOT NULL DEFAULT '[]', account_keys SMALLINT NOT NULL DEFAULT 1, barred TEXT NOT NULL DEFAULT '[]', idle_after BIGINT, labels TEXT NOT NULL DEFAULT '{}', ttl BIGINT, expires_at BIGINT, grace BIGINT NOT NULL DEFAULT 259200, stopped_at BIGINT, warned SMALLINT NOT NULL DEFAULT 0, lease BIGINT, request TEXT);
 
 CREATE INDEX answers_by_time ON answers (at);
 

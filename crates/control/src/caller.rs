@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use model::{PrincipalName, Role, Scope, TokenId, UserId};
+use model::{PrincipalName, RequestId, Role, Scope, TokenId, UserId};
 
 use crate::Once;
 
@@ -53,7 +53,7 @@ pub struct Actor {
     /// The client's address, where it is known.
     pub address: Option<IpAddr>,
     /// The request's id, as it stands in the log.
-    pub request: Option<String>,
+    pub request: Option<RequestId>,
 }
 
 /// Where a request comes from, and on which terms.
@@ -62,7 +62,7 @@ pub struct Origin {
     /// The client's address, where it is known.
     pub address: Option<IpAddr>,
     /// The request's id, as it stands in the log.
-    pub request: Option<String>,
+    pub request: Option<RequestId>,
     /// The generations that a VM may be asked for if it is to be changed; `None` is any.
     pub if_generation: Option<BTreeSet<u64>>,
     /// That it is to be done once, however often it comes.

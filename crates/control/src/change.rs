@@ -86,7 +86,8 @@ impl Change {
     pub(crate) async fn ask(&mut self, before: &Vm, now: &Vm) -> Result<(), Error> {
         let more = counted(&now.asked).beyond(&counted(&before.asked));
         has_quota(&mut self.write, &self.quota_defaults, now.owner.id, &more).await?;
-        self.write.vm_asked_update(&now.asked).await?;
+        let request = self.audit.as_ref().and_then(|entry| entry.request.as_ref());
+        self.write.vm_asked_update(&now.asked, request).await?;
         if now.asked.body.boot > before.asked.body.boot {
             self.write.past_keys_delete(now.asked.id).await?;
         }

@@ -102,6 +102,7 @@ impl Control {
         let now = self.now();
         Ok(Vm {
             asked,
+            request: caller.origin.request.clone(),
             owner,
             access: None,
             own_keys,

@@ -121,6 +121,7 @@ impl Control {
         let vm = Vm {
             own_keys: asked.body.authorized_keys.clone(),
             asked,
+            request: caller.origin.request.clone(),
             owner: Owner {
                 id: caller.user.into(),
                 name: caller.name.clone(),

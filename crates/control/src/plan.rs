@@ -92,9 +92,12 @@ impl Control {
             true => read.vm_list_of_host(id).await?,
             false => read.vm_list_not_held(id).await?,
         };
-        let mut bodies: BTreeMap<VmId, VmBody> = told.into_iter().map(body).collect();
+        let mut told: BTreeMap<VmId, Vm> = told.into_iter().map(|vm| (vm.asked.id, vm)).collect();
         for vm in &mut plan.vms {
-            vm.body = bodies.remove(&vm.id);
+            if let Some(asked) = told.remove(&vm.id) {
+                vm.request.clone_from(&asked.request);
+                vm.body = Some(body(asked));
+            }
         }
         Ok(Some(Draft {
             plan,
@@ -117,13 +120,14 @@ fn entry(vm: PlannedVm) -> VmPlan {
         generation: vm.generation,
         remove: vm.remove,
         body: None,
+        request: None,
     }
 }
 
 /// What is asked of a VM. What a disabled user owns is told to be off, without changing what is asked.
-fn body(mut vm: Vm) -> (VmId, VmBody) {
+fn body(mut vm: Vm) -> VmBody {
     if vm.owner.disabled {
         vm.asked.body.power = Power::Off;
     }
-    (vm.asked.id, vm.asked.body)
+    vm.asked.body
 }

@@ -149,6 +149,7 @@ mod tests {
             generation: 3,
             remove: false,
             body: None,
+            request: None,
         });
         assert_eq!(judged(&lean, None, &[]), Err(RefusalCode::Incomplete));
         assert_eq!(judged(&lean, None, &[(id, 2)]), Err(RefusalCode::Incomplete));

@@ -242,6 +242,7 @@ impl Orchestrator {
             boot: body.boot,
             outcome,
             remove: vm.remove,
+            request: vm.request.clone(),
             ..VmRecord::new(id, vm.placement, vm.generation, body)
         })
     }
@@ -332,6 +333,7 @@ impl Orchestrator {
                     generation: vm.generation,
                     remove: vm.remove,
                     body: body.clone(),
+                    request: vm.request.clone(),
                     suspend: false,
                 }),
                 (None, _) if gone => {}
@@ -341,7 +343,10 @@ impl Orchestrator {
                     }
                 }
                 (None, Some(body)) => {
-                    let record = VmRecord::new(vm.id, vm.placement, vm.generation, body.clone());
+                    let record = VmRecord {
+                        request: vm.request.clone(),
+                        ..VmRecord::new(vm.id, vm.placement, vm.generation, body.clone())
+                    };
                     let handle = VmTask::start(self.host.clone(), record, Beginning::New, false);
                     self.vms.insert(vm.id, handle);
                 }

@@ -46,6 +46,7 @@ pub(crate) fn plan(number: u64, names: &[&str]) -> HostPlan {
                 generation: 1,
                 remove: false,
                 body: Some(body(name)),
+                request: None,
             })
             .collect(),
     }

@@ -53,7 +53,7 @@ fn shape(entry: AuditEntry) -> api::AuditEntry {
         user_name: entry.user_name.map(|name| name.to_string()),
         token: entry.token,
         address: entry.address,
-        request_id: entry.request,
+        request_id: entry.request.map(String::from),
         operation: entry.operation,
         target: entry.target,
         outcome: entry.outcome,

@@ -10,7 +10,6 @@ use model::{Problem, ProblemCode};
 
 use crate::address::ClientAddress;
 use crate::audit::Who;
-use crate::envelope::RequestId;
 use crate::if_match::if_match;
 use crate::refusal::Refusal;
 use crate::router::App;
@@ -76,10 +75,10 @@ async fn known(parts: &Parts, app: &App) -> Result<Caller, control::Error> {
 }
 
 fn origin(parts: &Parts) -> Origin {
-    let (client, id) = (parts.extensions.get(), parts.extensions.get());
+    let client = parts.extensions.get();
     Origin {
         address: client.map(|ClientAddress(address)| *address),
-        request: id.map(|RequestId(id)| id.to_string()),
+        request: parts.extensions.get().cloned(),
         if_generation: None,
         once: None,
     }

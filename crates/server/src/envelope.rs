@@ -4,7 +4,6 @@ use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -15,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{FutureExt, StreamExt, stream};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
-use model::{Problem, ProblemCode};
+use model::{Problem, ProblemCode, RequestId};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -31,17 +30,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(25);
 /// How long a client may rest in the middle of an archive that it sends: what makes the archive may be slow.
 const BODY_REST: Duration = Duration::from_secs(300);
 
-/// A request's id, as its answer and every log line of it carry it. An extension of the request.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) Arc<str>);
-
+/// Gives a request its id, which is an extension of it from here on, and which its answer and every log line carry.
 pub(crate) async fn envelope(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
-    let id = RequestId(request_id(request.headers()).into());
+    let id = request_id(request.headers());
     let span = span(&id, &request);
     let counted = Counted::begin(&edge, &request);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(edge);
-    let response = answer(request, next, &id.0).instrument(span).await;
+    let response = answer(request, next, id.as_str()).instrument(span).await;
     counted.end(response.status());
     response
 }
@@ -50,7 +46,7 @@ pub(crate) async fn envelope(State(edge): State<Edge>, mut request: Request, nex
 fn span(id: &RequestId, request: &Request) -> Span {
     let span = tracing::info_span!(
         "request",
-        request.id = %id.0,
+        request.id = %id,
         http.method = %request.method(),
         http.route = route(request),
         client.address = Empty,
@@ -156,19 +152,11 @@ pub(crate) async fn in_time(request: Request, next: Next) -> Response {
 }
 
 /// The client's id where it is one that a log can hold, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let is_plain = |text: &&str| {
-        (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    };
+fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    match given.filter(is_plain) {
-        Some(id) => id.to_owned(),
-        // Told apart, not kept secret: the standard library's hash keys are random enough for that.
-        None => format!("{:016x}", RandomState::new().hash_one(0_u8)),
-    }
+    // Told apart, not kept secret: the standard library's hash keys are random enough for that.
+    let drawn = || RequestId::from_random(RandomState::new().hash_one(0_u8));
+    given.and_then(|text| text.parse().ok()).unwrap_or_else(drawn)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Response {
@@ -262,7 +250,7 @@ mod tests {
         let given = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID, HeaderValue::from_str(text).unwrap());
-            request_id(&headers)
+            String::from(request_id(&headers))
         };
         assert_eq!(given("a-1_b.C"), "a-1_b.C");
         let long = "x".repeat(65);

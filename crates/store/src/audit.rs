@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use model::{PrincipalName, TokenId, UserId};
+use model::{PrincipalName, RequestId, TokenId, UserId};
 
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
@@ -23,7 +23,7 @@ pub struct NewAuditEntry {
     /// From where.
     pub address: Option<IpAddr>,
     /// The id of the request.
-    pub request: Option<String>,
+    pub request: Option<RequestId>,
     /// What, as the operation's stable text form.
     pub operation: &'static str,
     /// To what: an id, or what was given in its place.
@@ -48,7 +48,7 @@ pub struct AuditEntry {
     /// From where.
     pub address: Option<IpAddr>,
     /// The id of the request.
-    pub request: Option<String>,
+    pub request: Option<RequestId>,
     /// What.
     pub operation: String,
     /// To what.
@@ -173,7 +173,7 @@ impl Write {
         .bind(entry.user.as_ref().map(|(_, name)| name.to_string()))
         .bind(entry.token.map(|id| id.to_string()))
         .bind(entry.address.map(|address| address.to_string()))
-        .bind(entry.request.as_ref())
+        .bind(entry.request.as_ref().map(ToString::to_string))
         .bind(entry.operation)
         .bind(entry.target.as_ref())
         .bind(entry.outcome)
@@ -192,7 +192,7 @@ fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
         user_name: row::parsed_or_none(row, "user_name")?,
         token: row::parsed_or_none(row, "token")?,
         address: row::parsed_or_none(row, "address")?,
-        request: row::text_or_none(row, "request")?,
+        request: row::parsed_or_none(row, "request")?,
         operation: row::text(row, "operation")?,
         target: row::text_or_none(row, "target")?,
         outcome: row::text(row, "outcome")?,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use model::{
-    Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, Right, Seen,
-    UserId, VmBody, VmId, VmName,
+    Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, RequestId,
+    Right, Seen, UserId, VmBody, VmId, VmName,
 };
 use sqlx::sqlite::SqliteRow;
 
@@ -17,6 +17,8 @@ use crate::{Life, Read, StoreError, Write, row};
 pub struct Vm {
     /// What was asked of it.
     pub asked: Asked,
+    /// The request that asked for it as it is now, where somebody did.
+    pub request: Option<RequestId>,
     /// Who owns it.
     pub owner: Owner,
     /// What the one who asks for it may do with it, where that was looked up. No row holds it.
@@ -57,6 +59,8 @@ pub struct Owner {
 pub struct NewVm<'a> {
     /// What is asked of it.
     pub asked: &'a Asked,
+    /// The request that asks for it.
+    pub request: Option<&'a RequestId>,
     /// Who owns it.
     pub owner: PrincipalId,
     /// The keys of this VM alone.
@@ -78,6 +82,7 @@ impl<'a> NewVm<'a> {
     pub const fn of(vm: &'a Vm) -> Self {
         Self {
             asked: &vm.asked,
+            request: vm.request.as_ref(),
             owner: vm.owner.id,
             own_keys: vm.own_keys.as_slice(),
             account_keys: vm.account_keys,
@@ -255,11 +260,11 @@ impl Write {
     /// The name or id is taken, the host is unknown, or the database refuses.
     pub async fn vm_insert(&mut self, new: &NewVm<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
-             disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, barred, idle_after, id, \
-             ttl, expires_at, grace, stopped_at, warned, lease, owner, own_keys, account_keys, host, labels, created_at) \
+             disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, barred, idle_after, \
+             request, id, ttl, expires_at, grace, stopped_at, warned, lease, owner, own_keys, account_keys, host, labels, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-             $22, $23, $24, $25, $26, $27, $28, $29, $30)";
-        bind_life(bind_asked(sqlx::query(SQL), new.asked)?, new.life)?
+             $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)";
+        bind_life(bind_asked(sqlx::query(SQL), new.asked, new.request)?, new.life)?
             .bind(new.owner.to_string())
             .bind(row::keep_document("own_keys", &new.own_keys)?)
             .bind(i64::from(new.account_keys))
@@ -321,17 +326,21 @@ impl Write {
         Ok(())
     }
 
-    /// Changes what is asked of a VM.
+    /// Changes what is asked of a VM, and which request asked for that.
     ///
     /// # Errors
     /// The database refuses.
-    pub async fn vm_asked_update(&mut self, asked: &Asked) -> Result<(), StoreError> {
+    pub async fn vm_asked_update(
+        &mut self,
+        asked: &Asked,
+        request: Option<&RequestId>,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
              cpus = $6, memory_bytes = $7, disk_bytes = $8, power = $9, boot = $10, rootfs = $11, \
-             authorized_keys = $12, needs = $13, options = $14, registry_secret = $15, barred = $16, idle_after = $17 \
-             WHERE id = $18";
+             authorized_keys = $12, needs = $13, options = $14, registry_secret = $15, barred = $16, idle_after = $17, \
+             request = $18 WHERE id = $19";
         self.book(asked.id, Booking::Subtract).await?;
-        bind_asked(sqlx::query(SQL), asked)?
+        bind_asked(sqlx::query(SQL), asked, request)?
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("change what is asked of a VM"))?;
@@ -362,8 +371,12 @@ enum Booking {
 
 pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
-/// Binds `$1` to `$18`: everything asked, then the id.
-fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreError> {
+/// Binds `$1` to `$19`: everything asked, the request that asked for it, then the id.
+fn bind_asked<'q>(
+    query: Query<'q>,
+    asked: &Asked,
+    request: Option<&RequestId>,
+) -> Result<Query<'q>, StoreError> {
     let body = &asked.body;
     Ok(query
         .bind(row::keep("placement", asked.placement)?)
@@ -391,12 +404,14 @@ fn bind_asked<'q>(query: Query<'q>, asked: &Asked) -> Result<Query<'q>, StoreErr
                 .map(|seconds| row::keep("idle_after", seconds))
                 .transpose()?,
         )
+        .bind(request.map(ToString::to_string))
         .bind(asked.id.to_string()))
 }
 
 pub(crate) fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
     Ok(Vm {
         asked: asked(row)?,
+        request: row::parsed_or_none(row, "request")?,
         owner: Owner {
             id: row::parsed(row, "owner")?,
             name: row::parsed(row, "owner_name")?,

@@ -84,6 +84,7 @@ async fn fill(write: &mut Write) {
         let asked = asked(number);
         let new = NewVm {
             asked: &asked,
+            request: None,
             owner: user(if number < VMS / 2 { 1 } else { 2 }).into(),
             own_keys: &keys,
             account_keys: true,

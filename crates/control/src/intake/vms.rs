@@ -77,7 +77,8 @@ async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise:
         change.event(now.asked.id, now.asked.generation, &ending).await?;
     }
     if raised || powered_off {
-        change.vm_asked_update(&now.asked).await?;
+        let request = vm.request.as_ref().filter(|_| !powered_off);
+        change.vm_asked_update(&now.asked, request).await?;
         let changed = EventKind::Changed;
         change.event(now.asked.id, now.asked.generation, &changed).await?;
         change.replan(now.host);

@@ -33,7 +33,7 @@ async fn a_change_leaves_one_entry_of_who_what_and_how() {
     let (world, _host) = World::with_host().await;
     let mut ann = world.person("ann", Role::Member).await;
     ann.origin.address = Some([192, 0, 2, 7].into());
-    ann.origin.request = Some("abc".to_owned());
+    ann.origin.request = Some("abc".parse().unwrap());
     let id = world
         .control
         .vm_create(&ann, request("web"))
@@ -47,7 +47,7 @@ async fn a_change_leaves_one_entry_of_who_what_and_how() {
     assert_eq!((created.user, created.token), (Some(ann.user), Some(ann.token)));
     assert_eq!(created.user_name.as_ref().unwrap().as_str(), "ann");
     assert_eq!(created.address, ann.origin.address);
-    assert_eq!(created.request.as_deref(), Some("abc"));
+    assert_eq!(created.request, ann.origin.request);
     assert_eq!(
         (created.target.clone(), created.outcome.as_str()),
         (Some(id.to_string()), "ok")

@@ -1,6 +1,6 @@
 //! What the host writes down of one VM.
 
-use model::{Digest, Reason, VmBody, VmId};
+use model::{Digest, Reason, RequestId, VmBody, VmId};
 use serde::{Deserialize, Serialize};
 
 /// The memory of one VM: `vm.json` in its folder. It is written before the step that it allows.
@@ -12,6 +12,9 @@ pub struct VmRecord {
     pub placement: u64,
     /// The generation of `body` and `remove`.
     pub accepted: u64,
+    /// The request that asked for that generation, for the log.
+    #[serde(default)]
+    pub request: Option<RequestId>,
     /// Whether it must go.
     pub remove: bool,
     /// What is asked.
@@ -52,6 +55,7 @@ impl VmRecord {
             id,
             placement,
             accepted,
+            request: None,
             remove: false,
             body,
             rootfs: 0,

@@ -18,13 +18,15 @@ mod talk;
 mod usage;
 mod view;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use driver::Exit;
-use model::{Phase, Power, Reason, Retry, VmBody, VmId};
+use model::{Phase, Power, Reason, RequestId, Retry, VmBody, VmId};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, Span};
 
 use crate::boots::Turn;
 use crate::calls::Reach;
@@ -33,7 +35,7 @@ use crate::guest::{GuestDoor, GuestLink, GuestState};
 use crate::host::Host;
 use crate::idle::Meter;
 use crate::log::VmLog;
-use crate::memory::{BootOutcome, VmRecord};
+use crate::memory::{BootOutcome, FileError, VmRecord};
 pub(crate) use ending::GuestEnd;
 pub(crate) use failure::StepError;
 pub(crate) use steps::erase;
@@ -47,6 +49,8 @@ pub(crate) struct Wish {
     pub(crate) remove: bool,
     /// `None`: as it was.
     pub(crate) body: Option<VmBody>,
+    /// The request that asked for this generation.
+    pub(crate) request: Option<RequestId>,
     /// The host is going down: end the VM in order, and begin the same boot again at the next start.
     pub(crate) suspend: bool,
 }
@@ -131,6 +135,7 @@ impl VmTask {
             generation: record.accepted,
             remove: record.remove,
             body: None,
+            request: record.request.clone(),
             suspend,
         };
         let (wishes, wishes_receiver) = watch::channel(wish);
@@ -170,40 +175,66 @@ impl VmTask {
         }
     }
 
-    #[tracing::instrument(name = "vm", skip_all, fields(vm.id = %self.record.id, vm.name = %self.record.body.name))]
     async fn run(mut self, beginning: Beginning) {
+        let span = self.span();
+        self.begin(beginning).instrument(span).await;
+        let mut goes_on = true;
+        while goes_on {
+            let taken = self.take_wish();
+            let span = self.span();
+            goes_on = self.round(taken).instrument(span).await.is_continue();
+        }
+    }
+
+    /// What every log line of the VM carries. It is another with each wish, since the request is: what is recorded twice
+    /// in one span stands twice in a line for people.
+    fn span(&self) -> Span {
+        let record = &self.record;
+        let request = record.request.as_ref().map(RequestId::as_str);
+        tracing::info_span!("vm", vm.id = %record.id, vm.name = %record.body.name, request.id = request)
+    }
+
+    async fn begin(&mut self, beginning: Beginning) {
         match beginning {
             Beginning::Running => self.connect_guest(),
             Beginning::Ended(exit) => self.ended(GuestEnd::unseen(exit)).await,
             Beginning::Absent | Beginning::New => {}
         }
-        loop {
-            if let Err(error) = self.take_wish() {
-                self.fail_for_now(error.into());
-                self.rest(Some(self.host.config.retry_after)).await;
-                continue;
-            }
-            if self.wishes.borrow().suspend {
-                self.suspend().await;
-                return;
-            }
-            let steps = diff(&self.record, self.actual);
-            if steps.is_empty() {
-                self.settle();
-                self.rest(None).await;
-                continue;
-            }
-            match self.carry_out(&steps).await {
-                Ok(()) if self.record.remove => return,
-                Ok(()) => self.attempts = 0,
-                Err(StepError::Superseded) => tracing::info!("given up for a newer wish"),
-                Err(error) => self.failed(error).await,
-            }
+    }
+
+    /// Does what is left to do, or rests where that is nothing. Breaks where the VM needs its task no more.
+    async fn round(&mut self, taken: Result<(), FileError>) -> ControlFlow<()> {
+        if let Err(error) = taken {
+            self.fail_for_now(error.into());
+            self.rest(Some(self.host.config.retry_after)).await;
+            return ControlFlow::Continue(());
         }
+        if self.wishes.borrow().suspend {
+            self.suspend().await;
+            return ControlFlow::Break(());
+        }
+        let steps = diff(&self.record, self.actual);
+        if steps.is_empty() {
+            self.settle();
+            self.rest(None).await;
+            return ControlFlow::Continue(());
+        }
+        match self.carry_out(&steps).await {
+            Ok(()) => {
+                tracing::info!(?steps, "done");
+                if self.record.remove {
+                    return ControlFlow::Break(());
+                }
+                self.attempts = 0;
+            }
+            Err(StepError::Superseded) => tracing::info!("given up for a newer wish"),
+            Err(error) => self.failed(error).await,
+        }
+        ControlFlow::Continue(())
     }
 
     /// Takes on the newest wish, written down before anything is done for it.
-    fn take_wish(&mut self) -> Result<(), crate::memory::FileError> {
+    fn take_wish(&mut self) -> Result<(), FileError> {
         let wish = self.wishes.borrow_and_update().clone();
         let newer = (wish.placement, wish.generation) > (self.record.placement, self.record.accepted)
             || (wish.remove && !self.record.remove);
@@ -214,6 +245,7 @@ impl VmTask {
         next.placement = wish.placement.max(next.placement);
         next.accepted = wish.generation.max(next.accepted);
         next.remove = wish.remove;
+        next.request = wish.request;
         if let Some(body) = wish.body {
             next.body = body;
         }

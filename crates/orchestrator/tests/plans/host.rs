@@ -204,6 +204,7 @@ pub(crate) fn vm(number: u8, image: &str) -> VmPlan {
         generation: 1,
         remove: false,
         body: Some(body),
+        request: None,
     }
 }
 

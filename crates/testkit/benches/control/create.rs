@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use api::VmStatus;
 use jiff::Timestamp;
-use model::{Asked, Status, VmId};
+use model::{Asked, RequestId, Status, VmId};
 use store::{NewAuditEntry, NewEvent, NewVm, Store, Vm};
 use testkit::Fault;
 
@@ -167,7 +167,7 @@ async fn insert(bare: &Store, model: &Vm, asked: &Asked) -> Result<(), Fault> {
             user: None,
             token: None,
             address: Some([127, 0, 0, 1].into()),
-            request: Some("req_00000000000000000000000000".to_owned()),
+            request: Some(RequestId::from_random(0)),
             operation: "vm_create",
             target: Some(asked.id.to_string()),
             outcome: "ok",

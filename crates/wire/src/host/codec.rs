@@ -52,6 +52,7 @@ fn raw_vm_plan(vm: &VmPlan) -> raw::VmPlan {
         generation: vm.generation,
         remove: vm.remove,
         body: vm.body.as_ref().map(raw_body),
+        request: vm.request.as_ref().map(ToString::to_string),
     }
 }
 
@@ -62,6 +63,10 @@ fn vm_plan(vm: raw::VmPlan) -> Result<VmPlan, WireError> {
         generation: vm.generation,
         remove: vm.remove,
         body: vm.body.map(body).transpose()?,
+        request: vm
+            .request
+            .map(|request| text("vms.request", &request))
+            .transpose()?,
     })
 }
 

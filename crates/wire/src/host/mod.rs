@@ -10,7 +10,7 @@
 
 mod codec;
 
-use model::{Capacity, Feature, HeldImage, HostId, HostName, InstallationId, Seen, VmBody, VmId};
+use model::{Capacity, Feature, HeldImage, HostId, HostName, InstallationId, RequestId, Seen, VmBody, VmId};
 
 /// Everything that should be on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +38,13 @@ pub struct VmPlan {
     pub remove: bool,
     /// What is asked; may be absent where the host has reported that it holds this generation.
     pub body: Option<VmBody>,
+    /// The request that asked for this generation, for the log; may be absent as the body may, and where nobody asked.
+    pub request: Option<RequestId>,
 }
 
 impl HostPlan {
     /// Whether two plans of one number say different things. A body that only one of them carries is no
-    /// difference, since a sender may leave it out.
+    /// difference, since a sender may leave it out; a request is none, since it is no part of what is asked.
     pub fn contradicts(&self, other: &Self) -> bool {
         self.vms.len() != other.vms.len()
             || self.vms.iter().zip(&other.vms).any(|(a, b)| {

@@ -39,11 +39,12 @@ fn sample_body() -> VmBody {
 }
 
 fn sample_plan() -> HostPlan {
-    let vm = |byte, body| VmPlan {
+    let vm = |byte, body: Option<VmBody>| VmPlan {
         id: VmId::from_random([byte; 16]),
         placement: 1,
         generation: 4,
         remove: false,
+        request: body.is_some().then(|| "from-a-test".parse().unwrap()),
         body,
     };
     HostPlan {
@@ -134,12 +135,28 @@ fn an_older_host_and_a_word_of_a_newer_one_count_as_active() {
     }
 }
 
+/// An older host's plan as it reads one of ours, and ours as an older control plane sends it.
+#[test]
+fn a_plan_without_requests_is_taken() {
+    let mut plan = raw::HostPlan::decode(sample_plan().encode().as_slice()).unwrap();
+    plan.vms[0].request = None;
+    let read = HostPlan::decode(&plan.encode_to_vec()).unwrap();
+    assert_eq!(read.vms[0].request, None);
+    assert!(!read.contradicts(&sample_plan()));
+}
+
 #[test]
 fn a_wrong_field_is_named() {
     let mut plan = raw::HostPlan::decode(sample_plan().encode().as_slice()).unwrap();
     plan.vms[0].id = "nonsense".into();
     let error = HostPlan::decode(&plan.encode_to_vec()).unwrap_err();
     assert_eq!(error.to_string(), "the message's field vms.id holds \"nonsense\"");
+    let mut plan = raw::HostPlan::decode(sample_plan().encode().as_slice()).unwrap();
+    for no_id in [String::new(), "x".repeat(65), "a\nb".into()] {
+        plan.vms[0].request = Some(no_id);
+        let error = HostPlan::decode(&plan.encode_to_vec()).unwrap_err();
+        assert!(error.to_string().contains("vms.request"), "{error}");
+    }
     assert!(matches!(
         HostPlan::decode(b""),
         Err(WireError::Missing("installation"))
@@ -151,6 +168,7 @@ fn a_body_left_out_is_no_contradiction_and_another_body_is() {
     let plan = sample_plan();
     let mut lean = plan.clone();
     lean.vms[0].body = None;
+    lean.vms[0].request = None;
     assert!(!plan.contradicts(&lean));
     let mut other = plan.clone();
     other.vms[0].body.as_mut().unwrap().cpus = 4;
