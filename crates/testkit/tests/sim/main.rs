@@ -15,5 +15,6 @@ mod logs;
 mod plans;
 mod private;
 mod random;
+mod requests;
 mod restarts;
 mod streams;
