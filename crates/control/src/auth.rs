@@ -26,17 +26,19 @@ impl Control {
                 unauthenticated("that is no token of Pitwall's; it may have been cut or mistyped").into(),
             );
         }
-        let mut read = self.inner.store.read().await?;
-        let Some(token) = read.token_fetch_by_digest(digest(token)).await? else {
+        let found = self
+            .inner
+            .store
+            .glance()
+            .await?
+            .token_fetch_by_digest(digest(token))
+            .await?;
+        let Some((token, user)) = found else {
             return Err(
                 unauthenticated("that token is not known here; it may have been revoked or renewed").into(),
             );
         };
         let (id, used) = (token.id, token.last_used_at);
-        let user = read.principal_fetch(token.user.into()).await?;
-        let Some(user) = user.and_then(Principal::into_user) else {
-            return Err(unauthenticated("that token's user is gone").into());
-        };
         let caller = self.caller_of(token, user, origin)?;
         self.inner.token_uses.note(id, used, self.now());
         Ok(caller)

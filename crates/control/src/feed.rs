@@ -112,6 +112,16 @@ impl Feed {
         }
     }
 
+    /// Goes on behind an event where nobody follows; gives whether that is so. Whoever joins later begins there.
+    fn pass_unheard(&self, sequence: u64) -> bool {
+        let mut followers = self.locked();
+        let nobody = followers.admins.is_empty() && followers.members.is_empty();
+        if nobody {
+            followers.position = followers.position.max(sequence);
+        }
+        nobody
+    }
+
     /// Goes on behind an event that nobody is told of.
     fn pass(&self, sequence: u64) {
         self.locked().position = sequence;
@@ -147,6 +157,9 @@ impl Control {
 
     async fn tell_committed(&self) -> Result<(), Error> {
         loop {
+            if self.inner.feed.pass_unheard(self.inner.news.last_event()) {
+                return Ok(());
+            }
             let mut read = self.inner.store.read().await?;
             let rows = read.event_list(self.inner.feed.position(), None, BATCH).await?;
             if rows.is_empty() {

@@ -138,7 +138,9 @@ impl Control {
             host_silent: host.silent,
         };
         change.vm_insert(&NewVm::of(&vm)).await?;
-        change.seen_put(found.vm, &found.seen, vm.created_at).await?;
+        change
+            .seen_put(&[(found.vm, found.seen.clone())], vm.created_at)
+            .await?;
         change.found_delete(found.host, found.vm).await?;
         announce_new(&mut change, &vm, &adopted).await?;
         self.commit(change).await?;

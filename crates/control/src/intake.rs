@@ -157,9 +157,7 @@ impl Control {
 
 /// These VMs, those of them that are on the host still.
 async fn vms_of(read: &mut Read, host: HostId, ids: &[VmId]) -> Result<Vec<Vm>, Error> {
-    let mut vms = Vec::new();
-    for &id in ids {
-        vms.extend(read.vm_fetch(id).await?.filter(|vm| vm.host == host));
-    }
+    let mut vms = read.vm_list_by_id(ids).await?;
+    vms.retain(|vm| vm.host == host);
     Ok(vms)
 }

@@ -92,6 +92,11 @@ impl News {
         });
     }
 
+    /// The number of the newest event that is committed.
+    pub(crate) fn last_event(&self) -> u64 {
+        *self.committed.borrow()
+    }
+
     pub(crate) fn follow(&self) -> (watch::Receiver<u64>, broadcast::Receiver<Event>) {
         (self.committed.subscribe(), self.progress.subscribe())
     }

@@ -131,7 +131,7 @@ impl Control {
         match &caller.origin.once {
             Some(once) => {
                 answer(
-                    &mut self.inner.store.read().await?,
+                    &mut self.inner.store.glance().await?,
                     caller,
                     once,
                     operation,

@@ -20,7 +20,7 @@ const TRIES: u32 = 3;
 /// How many bytes of plans a second are enough. Plans rest after each round for as long as theirs last at this pace: a plan
 /// is whole, so what many changes cost grows with their number and not with that of the VMs. Larger lets plans crowd out
 /// what asks for them, smaller lets a VM wait longer where many are asked for at once.
-const BYTES_PER_SECOND: u32 = 2 << 20;
+const BYTES_PER_SECOND: u32 = 1 << 20;
 /// And how long they rest at most.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 

@@ -71,6 +71,15 @@ impl Store {
         begun.map(Read::new).map_err(StoreError::sql("begin to read"))
     }
 
+    /// For a single question, which needs no transaction around it: that would be three statements for one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn glance(&self) -> Result<Read, StoreError> {
+        let reader = self.readers.acquire().await;
+        reader.map(Read::glance).map_err(StoreError::sql("begin to read"))
+    }
+
     /// Waits for its turn and begins to write, see [`crate::turn`]. What is read through it cannot change under it.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! What a plan says: the VMs of a host, in short, and in full those that the host does not hold yet.
 
 use model::{Digest, HostId, VmId};
-use sqlx::sqlite::SqliteRow;
 
 use crate::vm::{select, vm};
 use crate::{Read, StoreError, Vm, Write, row};
@@ -25,13 +24,19 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn planned_list(&mut self, host: HostId) -> Result<Vec<PlannedVm>, StoreError> {
-        let rows =
-            sqlx::query("SELECT id, placement, generation, remove FROM vms WHERE host = $1 ORDER BY id")
-                .bind(host.to_string())
-                .fetch_all(self.connection())
-                .await
-                .map_err(StoreError::sql("read what is planned for a host"))?;
-        rows.iter().map(planned).collect()
+        // All in one row: there are thousands of these, and each row is handed from thread to thread.
+        const SQL: &str = "SELECT string_agg(id || ' ' || placement || ' ' || generation || ' ' || remove, ',' \
+             ORDER BY id) AS planned FROM vms WHERE host = $1";
+        let row = sqlx::query(SQL)
+            .bind(host.to_string())
+            .fetch_one(self.connection())
+            .await
+            .map_err(StoreError::sql("read what is planned for a host"))?;
+        let list = row::text_or_none(&row, "planned")?.unwrap_or_default();
+        let entries = list.split(',').filter(|entry| !entry.is_empty());
+        entries
+            .map(|entry| planned(entry).ok_or_else(|| row::damaged("planned")(NotPlanned(entry.to_owned()))))
+            .collect()
     }
 
     /// The VMs of a host of which it has not said that it holds what is asked, by id.
@@ -79,11 +84,18 @@ impl Write {
     }
 }
 
-fn planned(row: &SqliteRow) -> Result<PlannedVm, StoreError> {
-    Ok(PlannedVm {
-        id: row::parsed(row, "id")?,
-        placement: row::number(row, "placement")?,
-        generation: row::number(row, "generation")?,
-        remove: row::flag(row, "remove")?,
+/// A row of VMs that says something else than what a plan needs.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no VM of a plan")]
+struct NotPlanned(String);
+
+fn planned(entry: &str) -> Option<PlannedVm> {
+    let mut words = entry.split(' ');
+    let mut next = || words.next();
+    Some(PlannedVm {
+        id: next()?.parse().ok()?,
+        placement: next()?.parse().ok()?,
+        generation: next()?.parse().ok()?,
+        remove: next()? != "0",
     })
 }

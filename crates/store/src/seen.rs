@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use model::{Digest, ImageRef, Seen, UserId, VmId};
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::{Read, StoreError, Write, row};
 
@@ -32,29 +33,47 @@ impl Read {
     }
 }
 
+/// Rows written in one statement.
+const AT_ONCE: usize = 256;
+
 impl Write {
-    /// Keeps what was seen of a VM in the place of what was seen before, without its stage: progress is never kept.
+    /// Keeps what was seen of VMs in the place of what was seen before, without stages: progress is never kept.
     ///
     /// # Errors
-    /// The VM is unknown, or the database refuses.
-    pub async fn seen_put(&mut self, vm: VmId, seen: &Seen, at: Timestamp) -> Result<(), StoreError> {
-        let kept = Seen {
-            stage: None,
-            ..seen.clone()
-        };
-        sqlx::query(
-            "INSERT INTO seen (vm, seen, observed_at, placement, accepted) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (vm) DO UPDATE SET seen = excluded.seen, observed_at = excluded.observed_at, \
-             placement = excluded.placement, accepted = excluded.accepted",
-        )
-        .bind(vm.to_string())
-        .bind(row::keep_document("seen", &kept)?)
-        .bind(at.as_millisecond())
-        .bind(row::keep("placement", seen.placement)?)
-        .bind(row::keep("accepted", seen.accepted)?)
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("keep what was seen of a VM"))?;
+    /// A VM is unknown, or the database refuses.
+    pub async fn seen_put(&mut self, seen: &[(VmId, Seen)], at: Timestamp) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(seen.len());
+        for (vm, seen) in seen {
+            let kept = Seen {
+                stage: None,
+                ..seen.clone()
+            };
+            rows.push((
+                vm.to_string(),
+                row::keep_document("seen", &kept)?,
+                row::keep("placement", seen.placement)?,
+                row::keep("accepted", seen.accepted)?,
+            ));
+        }
+        for rows in rows.chunks(AT_ONCE) {
+            QueryBuilder::<Sqlite>::new("INSERT INTO seen (vm, seen, placement, accepted, observed_at) ")
+                .push_values(rows, |mut values, (vm, seen, placement, accepted)| {
+                    values
+                        .push_bind(vm)
+                        .push_bind(seen)
+                        .push_bind(placement)
+                        .push_bind(accepted)
+                        .push_bind(at.as_millisecond());
+                })
+                .push(
+                    " ON CONFLICT (vm) DO UPDATE SET seen = excluded.seen, observed_at = excluded.observed_at, \
+                     placement = excluded.placement, accepted = excluded.accepted",
+                )
+                .build()
+                .execute(self.connection())
+                .await
+                .map_err(StoreError::sql("keep what was seen of VMs"))?;
+        }
         Ok(())
     }
 }

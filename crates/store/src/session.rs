@@ -2,12 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::StoreError;
 use crate::turn::Turn;
 
-/// One moment of the database: all questions are answered as of the first.
+/// One moment of the database: all questions are answered as of the first. From [`crate::Store::glance`], each as of its
+/// own.
 pub struct Read {
     access: Access,
 }
@@ -15,6 +17,8 @@ pub struct Read {
 /// What the questions go through.
 enum Access {
     Moment(Transaction<'static, Sqlite>),
+    /// In no transaction: each question is one of its own.
+    Glance(PoolConnection<Sqlite>),
     Turn(Turn),
 }
 
@@ -25,9 +29,16 @@ impl Read {
         }
     }
 
+    pub(crate) const fn glance(reader: PoolConnection<Sqlite>) -> Self {
+        Self {
+            access: Access::Glance(reader),
+        }
+    }
+
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         match &mut self.access {
             Access::Moment(moment) => moment,
+            Access::Glance(reader) => reader,
             Access::Turn(turn) => turn.connection(),
         }
     }
@@ -56,6 +67,7 @@ impl Write {
         match self.read.access {
             Access::Turn(turn) => turn.commit().await,
             Access::Moment(moment) => moment.commit().await.map_err(StoreError::sql("end to read")),
+            Access::Glance(_) => Ok(()),
         }
     }
 }

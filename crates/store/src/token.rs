@@ -29,18 +29,33 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
 }
 
+/// Tokens with their users, with a tail that says which.
+macro_rules! with_user {
+    ($tail:literal) => {
+        concat!(
+            "SELECT tokens.*, principals.name AS user_name, principals.role AS user_role, ",
+            "principals.disabled AS user_disabled, principals.created_at AS user_created_at ",
+            "FROM tokens JOIN principals ON principals.id = tokens.user_id ",
+            $tail
+        )
+    };
+}
+
 impl Read {
-    /// The token with a digest.
+    /// The token with a digest, together with its user.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn token_fetch_by_digest(&mut self, digest: Digest) -> Result<Option<Token>, StoreError> {
-        let found = sqlx::query("SELECT * FROM tokens WHERE digest = $1")
+    pub async fn token_fetch_by_digest(
+        &mut self,
+        digest: Digest,
+    ) -> Result<Option<(Token, User)>, StoreError> {
+        let found = sqlx::query(with_user!("WHERE tokens.digest = $1"))
             .bind(digest.to_string())
             .fetch_optional(self.connection())
             .await
             .map_err(StoreError::sql("read a token"))?;
-        found.as_ref().map(token).transpose()
+        found.as_ref().map(token_with_user).transpose()
     }
 
     /// A user's token by its id.
@@ -70,29 +85,13 @@ impl Read {
         user: UserId,
         id: TokenId,
     ) -> Result<Option<(Token, User)>, StoreError> {
-        const SQL: &str = "\
-            SELECT tokens.*, principals.name AS user_name, principals.role AS user_role, \
-            principals.disabled AS user_disabled, principals.created_at AS user_created_at \
-            FROM tokens JOIN principals ON principals.id = tokens.user_id \
-            WHERE tokens.user_id = $1 AND tokens.id = $2";
-        let found = sqlx::query(SQL)
+        let found = sqlx::query(with_user!("WHERE tokens.user_id = $1 AND tokens.id = $2"))
             .bind(user.to_string())
             .bind(id.to_string())
             .fetch_optional(self.connection())
             .await
             .map_err(StoreError::sql("read a user's token and the user"))?;
-        found
-            .map(|row| {
-                let user = User {
-                    id: user,
-                    name: row::parsed(&row, "user_name")?,
-                    role: row::parsed(&row, "user_role")?,
-                    disabled: row::flag(&row, "user_disabled")?,
-                    created_at: row::time(&row, "user_created_at")?,
-                };
-                Ok((token(&row)?, user))
-            })
-            .transpose()
+        found.as_ref().map(token_with_user).transpose()
     }
 
     /// A user's tokens, oldest first.
@@ -158,6 +157,18 @@ impl Write {
             .map_err(StoreError::sql("revoke a token"))?;
         Ok(())
     }
+}
+
+fn token_with_user(row: &SqliteRow) -> Result<(Token, User), StoreError> {
+    let token = token(row)?;
+    let user = User {
+        id: token.user,
+        name: row::parsed(row, "user_name")?,
+        role: row::parsed(row, "user_role")?,
+        disabled: row::flag(row, "user_disabled")?,
+        created_at: row::time(row, "user_created_at")?,
+    };
+    Ok((token, user))
 }
 
 fn token(row: &SqliteRow) -> Result<Token, StoreError> {

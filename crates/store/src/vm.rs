@@ -8,9 +8,13 @@ use model::{
     Right, Seen, UserId, VmBody, VmId, VmName,
 };
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::life::{bind_life, life};
 use crate::{Life, Read, StoreError, Write, row};
+
+/// VMs read in one statement.
+const AT_ONCE: usize = 256;
 
 /// A VM as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +125,28 @@ impl Read {
             .await
             .map_err(StoreError::sql("read a VM"))?;
         found.as_ref().map(vm).transpose()
+    }
+
+    /// VMs by their ids, those that there are.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn vm_list_by_id(&mut self, ids: &[VmId]) -> Result<Vec<Vm>, StoreError> {
+        let mut vms = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(AT_ONCE) {
+            let mut query = QueryBuilder::<Sqlite>::new(select!("WHERE vms.id IN ("));
+            let mut list = query.separated(", ");
+            for id in ids {
+                list.push_bind(id.to_string());
+            }
+            query.push(")");
+            let rows = query.build().fetch_all(self.connection()).await;
+            let rows = rows.map_err(StoreError::sql("read VMs"))?;
+            for row in &rows {
+                vms.push(vm(row)?);
+            }
+        }
+        Ok(vms)
     }
 
     /// The VM that somebody calls by a name: the one that is not being removed, else the newest that is.

@@ -40,24 +40,33 @@ pub(super) async fn take(
     report: &HostReport,
     raise: bool,
 ) -> Result<(), Error> {
+    let mut newly_seen = Vec::new();
     for (vm, entry) in pairs(vms, report) {
         match entry {
             Some(entry) if is_gone(vm, &entry.seen) => gone(change, vm).await?,
-            Some(_) | None => take_one(change, vm, entry, raise).await?,
+            Some(_) | None => newly_seen.extend(take_one(change, vm, entry, raise).await?),
         }
     }
+    let at = change.now;
+    change.seen_put(&newly_seen, at).await?;
     Ok(())
 }
 
-async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise: bool) -> Result<(), Error> {
+/// Gives what is to be kept as seen of it, where that is another than before.
+async fn take_one(
+    change: &mut Change,
+    vm: &Vm,
+    entry: Option<&VmReport>,
+    raise: bool,
+) -> Result<Option<(VmId, Seen)>, Error> {
+    let mut newly_seen = None;
     let mut now = vm.clone();
     // The host has spoken, whether of this VM or not.
     now.host_silent = false;
     if let Some(entry) = entry {
         let seen = merge(vm.seen.as_ref(), &entry.seen);
         if vm.seen.as_ref() != Some(&seen) {
-            let at = change.now;
-            change.seen_put(vm.asked.id, &seen, at).await?;
+            newly_seen = Some((vm.asked.id, seen.clone()));
             change.touches(vm.asked.id);
         }
         now.seen = Some(seen);
@@ -83,7 +92,8 @@ async fn take_one(change: &mut Change, vm: &Vm, entry: Option<&VmReport>, raise:
         change.event(now.asked.id, now.asked.generation, &changed).await?;
         change.replan(now.host);
     }
-    change.status(Some(status_of(vm)), &now).await
+    change.status(Some(status_of(vm)), &now).await?;
+    Ok(newly_seen)
 }
 
 async fn gone(change: &mut Change, vm: &Vm) -> Result<(), Error> {

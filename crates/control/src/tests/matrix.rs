@@ -374,7 +374,7 @@ fn table() -> String {
     let mut text = "\n| operation | scope of the token | who |\n| --- | --- | --- |\n".to_owned();
     for operation in Operation::ALL {
         let who = match operation.need() {
-            Need::SignedIn => "everybody, for themselves",
+            Need::SignedIn => "everybody, as to what they may see",
             Need::Vm(Right::Use) => "who may use the VM",
             Need::Vm(Right::Manage) => "who may manage the VM",
             Need::Vm(Right::Own) => "the VM's owner",

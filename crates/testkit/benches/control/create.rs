@@ -29,7 +29,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
     let state = tempfile::tempdir()?;
     let world = World::start(state.path()).await?;
     let creates = usual_or_short(15_000, 1_000);
-    // Where bytes are counted: creates in a tenth around this many VMs.
+    // Where bytes are counted: creates around this many VMs.
     let (few, many) = usual_or_short((1_000, 10_000), (90, 900));
     let client = world.client(world.token())?;
     let first = client.vm_create(&wish("first".to_owned())).await?.id.to_string();
@@ -71,8 +71,8 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
     let published = published.lock().map(|at| at.clone()).unwrap_or_default();
     let weight = |vms: usize| bytes_per_create(&published, vms);
     let (light, heavy) = (weight(few), weight(many));
-    if light <= 0.0 || heavy <= 0.0 {
-        say("create: no plan was published while bytes were counted, so their figure means nothing");
+    if !(light > 0.0 && heavy > 0.0) {
+        return Err("no plan was published while its bytes were counted".into());
     }
     Ok(vec![
         Figure::of_times("create", "500 creates a second, from the planned moment", &times)
@@ -89,10 +89,10 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
     ])
 }
 
-/// Bytes of plans for each create, over a tenth of so many around them.
+/// Bytes of plans for each create, over a third of so many around them.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn bytes_per_create(published: &BTreeMap<usize, (u64, u64)>, vms: usize) -> f64 {
-    let (from, to) = (vms - vms / 20, vms + vms / 20);
+    let (from, to) = (vms - vms / 4, vms + vms / 10);
     let at = |count| published.get(&count).map_or(f64::NAN, |&(bytes, _)| bytes as f64);
     (at(to) - at(from)) / (to - from) as f64
 }

@@ -27,6 +27,9 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
     for round in 0..usual_or_short(5, 1) {
         lost.push(kill(round).await?);
     }
+    if lost.iter().any(|&lost| lost > 0.0) {
+        return Err("an acknowledged create was lost".into());
+    }
     Ok(vec![
         Figure::new(
             "create-lost",

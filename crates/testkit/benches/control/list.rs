@@ -85,7 +85,7 @@ fn query(cursor: Option<String>) -> VmQuery {
     }
 }
 
-/// So many VMs for each of them, all of them running; all have the label.
+/// So many VMs for each of them, all of them running; every second one has the label.
 async fn fill(world: &World, owners: [String; 2], each: usize) -> Result<(), Fault> {
     for owner in owners {
         let clients = (0..4)
@@ -96,8 +96,9 @@ async fn fill(world: &World, owners: [String; 2], each: usize) -> Result<(), Fau
             clients,
             std::iter::repeat_n(now, each),
             |client, number| async move {
+                let tier = ["web", "data"][number % 2];
                 let wish = CreateVm {
-                    labels: [("tier".to_owned(), "web".to_owned())].into(),
+                    labels: [("tier".to_owned(), tier.to_owned())].into(),
                     ..wish(format!("vm-{number}"))
                 };
                 client.vm_create(&wish).await?;

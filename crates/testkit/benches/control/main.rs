@@ -15,7 +15,7 @@
 //!
 //! A latency counts from the moment at which a request was planned, so that waiting for a free connection counts too.
 //! Figures are printed with their spread and kept in `target/bench/FIGURE.json`. One that is not as promised is told and
-//! does not fail the bench; one that cannot be measured does. `BENCH_SHORT=1` takes a few seconds for each, which shows
+//! does not fail the bench; one that cannot be measured does, and an acknowledged create that is lost. `BENCH_SHORT=1` takes a few seconds for each, which shows
 //! that it can be measured and nothing else.
 
 mod churn;
