@@ -124,15 +124,17 @@ async fn starts_sizes_and_transfers_at_once_give_exactly_the_limit() {
         let (ann, bob) = (ann.clone(), who(&bob));
         async move { control.vm_transfer(&ann, &vm, &bob).await }
     };
-    let creates =
-        (0..10).map(|number| world.create_by(&bob, request(&format!("new-{number}"))));
+    let creates = (0..10).map(|number| world.create_by(&bob, request(&format!("new-{number}"))));
     let (given, made) = tokio::join!(
         world.all_at_once(&vms_of_ann, Resource::Vms, give),
         join_all(creates)
     );
     let made = made.into_iter().filter(Result::is_ok).count();
     assert_eq!(given + made, 5, "{given} given, {made} made");
-    assert_eq!((used(&bob).await.vms, used(&ann).await.vms), (5, 20 - given as u64));
+    assert_eq!(
+        (used(&bob).await.vms, used(&ann).await.vms),
+        (5, 20 - given as u64)
+    );
 }
 
 #[tokio::test]
@@ -157,8 +159,20 @@ async fn a_size_beyond_the_quota_is_refused() {
     let before = world.get(vm).await.unwrap().asked;
     for (wish, resource, limit, used, requested) in [
         (size(3, 512, 2048), Resource::Cpus, 2, 1, 2),
-        (size(1, 1025, 2048), Resource::MemoryBytes, 1 << 30, 512 << 20, 513 << 20),
-        (size(1, 512, 3073), Resource::DiskBytes, 3 << 30, 2 << 30, 1025 << 20),
+        (
+            size(1, 1025, 2048),
+            Resource::MemoryBytes,
+            1 << 30,
+            512 << 20,
+            513 << 20,
+        ),
+        (
+            size(1, 512, 3073),
+            Resource::DiskBytes,
+            3 << 30,
+            2 << 30,
+            1025 << 20,
+        ),
     ] {
         let told = exceeded(resize(wish).await.unwrap_err());
         let told = (told.resource, told.limit, told.used, told.requested);
@@ -168,11 +182,23 @@ async fn a_size_beyond_the_quota_is_refused() {
     resize(size(2, 1024, 3072)).await.unwrap();
     // What is off takes no processors; it is its start that is refused then.
     world.control.vm_stop(&ann, &vm.into()).await.unwrap();
-    resize(size(4, 512, 3072)).await.unwrap();
+    let off = ResizeVm {
+        restart: false,
+        ..size(4, 512, 3072)
+    };
+    resize(off).await.unwrap();
     let start = world.control.vm_start(&ann, &vm.into()).await;
     assert_eq!(exceeded(start.unwrap_err()).resource, Resource::Cpus);
     // Above its limit it may still become smaller.
-    world.limit(&who(&ann), Limits { disk_bytes: Some(0), ..limits }).await;
+    world
+        .limit(
+            &who(&ann),
+            Limits {
+                disk_bytes: Some(0),
+                ..limits
+            },
+        )
+        .await;
     resize(ResizeVm {
         cpus: Some(2),
         ..ResizeVm::default()
@@ -193,11 +219,25 @@ async fn who_has_no_quota_has_the_one_of_the_settings() {
     let world = world.with_quotas(defaults).await;
     let (ann, bob) = (world.user("ann", 1).await, world.user("bob", 2).await);
     world.team("ops", &[(&ann, TeamRole::Member)]).await;
-    world.limit(&who(&bob), Limits { cpus: Some(3), ..Limits::default() }).await;
+    world
+        .limit(
+            &who(&bob),
+            Limits {
+                cpus: Some(3),
+                ..Limits::default()
+            },
+        )
+        .await;
     for (caller, limits) in [
         (&ann, defaults),
         // What was set for bob stands beside the rest of the settings.
-        (&bob, Limits { cpus: Some(3), ..defaults }),
+        (
+            &bob,
+            Limits {
+                cpus: Some(3),
+                ..defaults
+            },
+        ),
     ] {
         let quota = world.control.quota_get(caller, &who(caller)).await.unwrap();
         assert_eq!(quota.limits, limits);

@@ -88,7 +88,8 @@ impl World {
 
     /// The same, which keeps things for another time from then on.
     pub(super) async fn with_retention(self, retention: crate::Retention) -> Self {
-        self.restart_as(|config| config.retention = retention, |_| ()).await
+        self.restart_as(|config| config.retention = retention, |_| ())
+            .await
     }
 
     /// The same, with other quotas for those who have none of their own.

@@ -393,7 +393,8 @@ mod tests {
     #[test]
     fn quotas_are_none_until_the_file_says_some() {
         assert_eq!(load("", Flags::default()).unwrap().quotas, Limits::default());
-        let text = "quota_vms = 3\nquota_cpus = 4\nquota_memory_mib = 5\nquota_disk_mib = 6\nquota_running = 2\n";
+        let text =
+            "quota_vms = 3\nquota_cpus = 4\nquota_memory_mib = 5\nquota_disk_mib = 6\nquota_running = 2\n";
         let expected = Limits {
             vms: Some(3),
             cpus: Some(4),

@@ -81,12 +81,14 @@ async fn a_host_without_room_is_a_conflict() {
     assert_problem(&refused, 409, "no_capacity");
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains("box1 has 8 processors left"), "{detail}");
-    assert_eq!(refused.body["limit"], Value::Null, "a host is no quota: {refused:?}");
+    assert_eq!(
+        refused.body["limit"],
+        Value::Null,
+        "a host is no quota: {refused:?}"
+    );
     cloud.call(Method::POST, "/v1/vms", Some(wish("web"))).await;
     let larger = json!({ "cpus": 9, "restart": true });
-    let refused = cloud
-        .call(Method::POST, "/v1/vms/web/resize", Some(larger))
-        .await;
+    let refused = cloud.call(Method::POST, "/v1/vms/web/resize", Some(larger)).await;
     assert_problem(&refused, 409, "no_capacity");
 }
 
@@ -125,7 +127,10 @@ async fn consoles_and_programs_need_the_scope_of_the_table() {
         assert_problem(&stranger, 401, "unauthenticated");
     }
     let bob = cloud.member("bob").await;
-    for path in ["/v1/vms/web.admin/console", &attach.replace("/web/", "/web.admin/")] {
+    for path in [
+        "/v1/vms/web.admin/console",
+        &attach.replace("/web/", "/web.admin/"),
+    ] {
         let foreign = cloud.call_as(Some(&bob), Method::GET, path, None).await;
         assert_problem(&foreign, 404, "not_found");
     }

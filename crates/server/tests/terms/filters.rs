@@ -62,7 +62,10 @@ async fn each_filter_leaves_what_fits() {
         (&by_id, all),
         ("host=box2", &[]),
         // All must fit.
-        ("owner=admin&image=debian:12&status=ERROR&name=w&host=box1", &["web-1"]),
+        (
+            "owner=admin&image=debian:12&status=ERROR&name=w&host=box1",
+            &["web-1"],
+        ),
         ("owner=ops&status=RUNNING", &[]),
     ] {
         assert_eq!(cloud.named(query).await, left, "{query}");

@@ -244,7 +244,10 @@ fn what_a_choice_or_a_member_covers_is_not_overlooked() {
         );
         let other = json!({ "properties": { "b": { "type": "string" } } });
         assert_eq!(
-            said_of_forms(beside(9, std::slice::from_ref(&other)), beside(20, std::slice::from_ref(&other))),
+            said_of_forms(
+                beside(9, std::slice::from_ref(&other)),
+                beside(20, std::slice::from_ref(&other))
+            ),
             Vec::<String>::new(),
             "{keyword}: what does not contradict is widened"
         );
