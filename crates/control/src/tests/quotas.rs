@@ -139,7 +139,7 @@ async fn starts_sizes_and_transfers_at_once_give_exactly_the_limit() {
 
 #[tokio::test]
 async fn a_size_beyond_the_quota_is_refused() {
-    let (world, _host) = World::with_host().await;
+    let (world, mut host) = World::with_host().await;
     let ann = world.user("ann", 1).await;
     let vm = world.own(&ann, 1).await.remove(0);
     let limits = Limits {
@@ -182,6 +182,7 @@ async fn a_size_beyond_the_quota_is_refused() {
     resize(size(2, 1024, 3072)).await.unwrap();
     // What is off takes no processors; it is its start that is refused then.
     world.control.vm_stop(&ann, &vm.into()).await.unwrap();
+    world.round(&mut host).await;
     let off = ResizeVm {
         restart: false,
         ..size(4, 512, 3072)
