@@ -1,9 +1,11 @@
 """What is there by now, for requests that are to name it: a random name is one of nothing.
 
-Every other request gets something from here, so that what names nothing is sent as well. A request that follows a link has
+Of each operation the first request and then every other one gets something from here, so that what names nothing is sent
+as well, and an operation that is tried a few times only has its share. A request that follows a link has
 what it needs.
 """
 
+import collections
 import itertools
 import json
 import os
@@ -22,7 +24,7 @@ FOUND = set()
 KEYS = set()
 # With whom a VM may be shared, and who gets the VMs of a team that goes.
 FRIEND, SELF = "ann", f"some-{os.environ['PITWALL_WHO']}"
-TURNS = itertools.count()
+TURNS = collections.defaultdict(itertools.count)
 SHARE = "/v1/vms/{vm}/shares/{principal}"
 FOUND_VM = "/v1/hosts/{host}/found/{vm}"
 KEY = "/v1/users/{user}/keys/{fingerprint}"
@@ -55,7 +57,7 @@ def note(case, response):
 def supply(case):
     """Puts what is there in the place of names that were made up, every other time."""
     operation, path, named = (case.method, case.operation.path), case.operation.path, case.path_parameters or {}
-    if is_linked(case) or next(TURNS) % 2:
+    if is_linked(case) or next(TURNS[operation]) % 2:
         return
     if operation == ("DELETE", SHARE) and SHARES:
         named["vm"], named["principal"] = some(SHARES)

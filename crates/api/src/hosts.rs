@@ -122,7 +122,7 @@ pub const LIST: Endpoint = Endpoint {
         description: "The hosts",
         content: Content::Json(Shape::of::<HostList>()),
     }],
-    problems: &[ProblemCode::InvalidCursor],
+    problems: &[ProblemCode::InvalidCursor, ProblemCode::InvalidValue],
 };
 
 /// Lists the VMs found on a host.
@@ -139,7 +139,11 @@ pub const FOUND: Endpoint = Endpoint {
         description: "The found VMs",
         content: Content::Json(Shape::of::<FoundList>()),
     }],
-    problems: &[ProblemCode::NotFound, ProblemCode::InvalidCursor],
+    problems: &[
+        ProblemCode::NotFound,
+        ProblemCode::InvalidCursor,
+        ProblemCode::InvalidValue,
+    ],
 };
 
 /// Adopts a found VM.

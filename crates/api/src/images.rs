@@ -46,7 +46,7 @@ pub const LIST: Endpoint = Endpoint {
         description: "The images",
         content: Content::Json(Shape::of::<ImageList>()),
     }],
-    problems: &[ProblemCode::InvalidCursor],
+    problems: &[ProblemCode::InvalidCursor, ProblemCode::InvalidValue],
 };
 
 pub(crate) const ENDPOINTS: &[&Endpoint] = &[&LIST];

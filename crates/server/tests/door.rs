@@ -5,6 +5,7 @@
 mod accounts;
 mod audited;
 mod cloud;
+mod limits;
 mod once;
 mod terms;
 

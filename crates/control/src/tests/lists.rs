@@ -1,9 +1,12 @@
 //! Lists of VMs: who sees which, in which order, and what a walk over pages meets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::{Capacity, ProblemCode, Right, Role, Status};
+use tokio::task::JoinSet;
 
 use super::world::{World, request};
 use crate::{Caller, CreateVm, ListVms, Page, PageRequest, VmSort, VmView};
@@ -207,6 +210,77 @@ async fn a_walk_meets_what_stays_exactly_once() {
         );
         assert!(met.values().all(|times| *times == 1), "{met:?}");
     }
+}
+
+/// Waits until more has come and gone than by now: a walk may be over before anybody else had their turn.
+async fn goes_on(churned: &AtomicUsize) {
+    let before = churned.load(Ordering::Relaxed);
+    let more = async {
+        while churned.load(Ordering::Relaxed) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), more).await;
+    assert!(waited.is_ok(), "nobody comes or goes any more");
+}
+
+/// The same while others create and delete all the time, in tasks of their own, and not between two pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_walk_beside_creates_and_deletes_meets_what_stays_exactly_once() {
+    let (world, mut host) = World::with_host().await;
+    host.capacity = Some(Capacity {
+        cpus: 10_000,
+        memory_bytes: 1 << 50,
+        disk_bytes: 1 << 50,
+    });
+    world.deliver(&host.report()).await;
+    let ann = world.person("ann", Role::Member).await;
+    for number in 0..40 {
+        world.create_as(&ann, &format!("stays-{number:02}"), &[]).await;
+        world.pass(Duration::from_millis(number % 2));
+    }
+    let churned = Arc::new(AtomicUsize::new(0));
+    let mut churning = JoinSet::new();
+    // Names before, among and behind those that stay.
+    for name in ["aaa", "stays-19-and", "zzz"] {
+        let (control, ann, churned) = (world.control.clone(), ann.clone(), churned.clone());
+        churning.spawn(async move {
+            for number in 0.. {
+                let made = control
+                    .vm_create(&ann, request(&format!("{name}-{number}")))
+                    .await;
+                let id = made.unwrap().asked.id;
+                control.vm_delete(&ann, &id.into()).await.unwrap();
+                churned.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    for (by_name, descending) in [(false, false), (false, true), (true, false), (true, true)] {
+        let sort = VmSort { by_name, descending };
+        let (mut met, mut cursor) = (BTreeMap::<_, usize>::new(), None);
+        loop {
+            let list = ListVms {
+                page: part(3, cursor),
+                sort,
+                ..ListVms::default()
+            };
+            let page = world.page(&ann, &list).await;
+            for name in names_of(&page) {
+                *met.entry(name).or_default() += 1;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+            goes_on(&churned).await;
+        }
+        let stayed = met
+            .keys()
+            .filter(|name| name.len() == "stays-00".len() && name.starts_with("stays"));
+        assert_eq!(stayed.count(), 40, "{sort:?}: {met:?}");
+        assert!(met.values().all(|times| *times == 1), "{sort:?}: {met:?}");
+    }
+    assert!(churning.try_join_next().is_none(), "each went on to the end");
 }
 
 #[tokio::test]

@@ -238,6 +238,25 @@ async fn choices_need_a_host_that_obeys_them() {
     world.deliver(&newer).await;
     let made = world.control.vm_create(&world.caller, asked).await.unwrap();
     assert!(made.asked.body.needs.contains(&Feature::OPTIONS));
+    // Whoever takes the choice back can have the VM on any host again.
+    let change = async |restart| {
+        let wish = crate::ChangeVm {
+            service: crate::ChangeService {
+                restart: Some(restart),
+                ..crate::ChangeService::default()
+            },
+            ..crate::ChangeVm::default()
+        };
+        let changed = world
+            .control
+            .vm_change(&world.caller, &made.asked.id.into(), wish)
+            .await;
+        changed.unwrap().asked.body.needs
+    };
+    let needs = change(model::ServiceAsk::default().restart).await;
+    assert!(!needs.contains(&Feature::OPTIONS), "{needs:?}");
+    let needs = change(model::RestartPolicy::Always).await;
+    assert!(needs.contains(&Feature::OPTIONS), "{needs:?}");
     // A VM without choices runs on a host from before there were any.
     let plain = world.create("plain").await.asked.body;
     assert!(!plain.needs.contains(&Feature::OPTIONS));

@@ -48,7 +48,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(StoppedClock(Mutex::new("2026-11-22T12:00:00Z".parse().unwrap())));
         let path = directory.path().join("pitwall.db");
-        let control = open(path, clock.clone(), crate::Retention::default()).await;
+        let control = open(path, clock.clone(), |_| ()).await;
         let token = control.admin_token_ensure().await.unwrap().unwrap();
         let caller = control
             .authenticate(token.reveal(), crate::Origin::default())
@@ -83,15 +83,25 @@ impl World {
 
     /// Ends the control plane and starts it again; `between` may do something to the database meanwhile.
     pub(super) async fn restart(self, between: impl FnOnce(&PathBuf)) -> Self {
-        self.restart_with(crate::Retention::default(), between).await
+        self.restart_as(|_| (), between).await
     }
 
     /// The same, which keeps things for another time from then on.
     pub(super) async fn with_retention(self, retention: crate::Retention) -> Self {
-        self.restart_with(retention, |_| ()).await
+        self.restart_as(|config| config.retention = retention, |_| ())
+            .await
     }
 
-    async fn restart_with(mut self, retention: crate::Retention, between: impl FnOnce(&PathBuf)) -> Self {
+    /// The same, with other quotas for those who have none of their own.
+    pub(super) async fn with_quotas(self, quotas: model::Limits) -> Self {
+        self.restart_as(|config| config.quotas = quotas, |_| ()).await
+    }
+
+    async fn restart_as(
+        mut self,
+        set: impl FnOnce(&mut ControlConfig),
+        between: impl FnOnce(&PathBuf),
+    ) -> Self {
         let store = self.control.inner.store.clone();
         let path = self.database();
         self.telling.abort();
@@ -100,7 +110,7 @@ impl World {
         store.close().await;
         drop(store);
         between(&path);
-        self.control = open(path, self.clock.clone(), retention).await;
+        self.control = open(path, self.clock.clone(), set).await;
         self.telling = tell(&self.control);
         self
     }
@@ -209,9 +219,9 @@ fn tell(control: &Control) -> JoinHandle<()> {
     tokio::spawn(async move { control.tell_events().await })
 }
 
-async fn open(path: PathBuf, clock: Arc<StoppedClock>, retention: crate::Retention) -> Control {
+async fn open(path: PathBuf, clock: Arc<StoppedClock>, set: impl FnOnce(&mut ControlConfig)) -> Control {
     let store = Store::open(&path).await.unwrap();
-    let config = ControlConfig {
+    let mut config = ControlConfig {
         store,
         bus: Bus::in_process(),
         link: link::Link::in_process(),
@@ -220,9 +230,10 @@ async fn open(path: PathBuf, clock: Arc<StoppedClock>, retention: crate::Retenti
         meter: Arc::new(crate::meter::Unmetered),
         silence_after: Duration::from_secs(30),
         reconcile_every: Duration::from_secs(30),
-        retention,
+        retention: crate::Retention::default(),
         quotas: model::Limits::default(),
     };
+    set(&mut config);
     Control::open(config).await.unwrap()
 }
 

@@ -391,6 +391,21 @@ mod tests {
     }
 
     #[test]
+    fn quotas_are_none_until_the_file_says_some() {
+        assert_eq!(load("", Flags::default()).unwrap().quotas, Limits::default());
+        let text =
+            "quota_vms = 3\nquota_cpus = 4\nquota_memory_mib = 5\nquota_disk_mib = 6\nquota_running = 2\n";
+        let expected = Limits {
+            vms: Some(3),
+            cpus: Some(4),
+            memory_bytes: Some(5 << 20),
+            disk_bytes: Some(6 << 20),
+            running: Some(2),
+        };
+        assert_eq!(load(text, Flags::default()).unwrap().quotas, expected);
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let flags = Flags {
             listen: Some("127.0.0.1:1".into()),

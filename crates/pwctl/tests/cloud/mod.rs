@@ -308,6 +308,7 @@ impl Host {
                 Feature::OCI_LAYOUT,
                 Feature::OPTIONS,
                 Feature::IDLE,
+                Feature::REGISTRY_SECRET,
             ]),
         };
         self.bus.publish_report(self.id, report.encode()).await.unwrap();

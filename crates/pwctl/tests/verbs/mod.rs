@@ -185,6 +185,30 @@ async fn run_makes_a_vm_for_a_command_and_passes_all_of_it_on() {
     );
 }
 
+/// The first line of what is piped is the password, and the rest is the command's, whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_takes_a_password_from_a_pipe_and_nothing_behind_it() {
+    let cloud = Cloud::open().await;
+    let rest = "of the command\n".repeat(10_000);
+    let words = [
+        "run",
+        "--rm",
+        "-i",
+        "--registry-user",
+        "ann",
+        "debian",
+        "--",
+        "cat",
+    ];
+    let input = format!("the password\n{rest}");
+    let echoed = typed(&cloud, &words, input.as_bytes()).await;
+    assert_eq!((echoed.code, echoed.out == rest), (Some(0), true), "{echoed:?}");
+    let empty = typed(&cloud, &words, format!("\n{rest}").as_bytes()).await;
+    assert_eq!(empty.code, Some(125), "{empty:?}");
+    assert!(empty.err.contains("--registry-user NAME < FILE"), "{empty:?}");
+    none_left(&cloud).await;
+}
+
 /// VMs go a moment after they were asked to.
 async fn none_left(cloud: &Cloud) {
     let gone = async { while !cloud.pwctl(&["ls", "-q"]).await.out.is_empty() {} };

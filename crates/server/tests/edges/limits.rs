@@ -151,3 +151,52 @@ async fn other_sites_are_allowed_nothing() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_holds_so_many_flows_and_no_more() {
+    let served = limited(Limits {
+        flows_per_user: 2,
+        ..Limits::default()
+    })
+    .await;
+    served.host_reports().await;
+    let authorization = served.authorization();
+    let lines = [authorization.as_str()];
+    let held = [
+        served.hold("GET", "/v1/events", &lines).await,
+        served.hold("GET", "/v1/events", &lines).await,
+    ];
+    let refused = served.ask("GET", "/v1/events", &lines).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "busy"),
+        "{refused:?}"
+    );
+    assert!(refused.body.contains("end one of them"), "{refused:?}");
+    // What is answered at once is no flow, and others have their own.
+    assert_eq!(served.ask("GET", "/v1/vms", &lines).await.status, 200);
+    let name = "ann".parse().unwrap();
+    let admin = served
+        .control
+        .authenticate(&served.token, control::Origin::default())
+        .await
+        .unwrap();
+    let (_, code) = served
+        .control
+        .user_create(&admin, name, model::Role::Member)
+        .await
+        .unwrap();
+    let (_, token) = served
+        .control
+        .login(code.reveal(), "a test".to_owned(), control::Origin::default())
+        .await
+        .unwrap();
+    let of_ann = format!("authorization: Bearer {}", token.reveal());
+    served.hold("GET", "/v1/events", &[&of_ann]).await;
+    // One that ends makes room.
+    drop(held);
+    until("there is room again", async || {
+        served.ask_head("GET", "/v1/events", &lines).await.status == 200
+    })
+    .await;
+}

@@ -132,11 +132,15 @@ impl Served {
     /// The head alone of an answer that may have no end.
     pub(crate) async fn ask_head(&self, method: &str, path: &str, lines: &[&str]) -> Answer {
         let mut stream = self.send(method, path, lines).await;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(stream.read_u8().await.unwrap());
-        }
-        Answer::read(&answer)
+        head_of(&mut stream).await
+    }
+
+    /// A request that is answered well, for as long as the connection is held.
+    pub(crate) async fn hold(&self, method: &str, path: &str, lines: &[&str]) -> TcpStream {
+        let mut stream = self.send(method, path, lines).await;
+        let answer = head_of(&mut stream).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        stream
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -155,6 +159,14 @@ impl Drop for Served {
             task.abort();
         }
     }
+}
+
+async fn head_of(stream: &mut TcpStream) -> Answer {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    Answer::read(&head)
 }
 
 #[derive(Debug)]

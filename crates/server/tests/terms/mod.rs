@@ -1,5 +1,7 @@
 //! Tags and conditions, waiting, and lists, as clients meet them.
 
+mod filters;
+
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};

@@ -356,7 +356,7 @@ impl World {
 
 /// A token of each that has one.
 async fn tokens(cloud: &Cloud) -> HashMap<Persona, String> {
-    let admin = cloud.control().unwrap().0.admin_token_renew().await.unwrap();
+    let admin = cloud.user("ada", Role::Admin).await.unwrap();
     let rightful = cloud.user(RIGHTFUL, Role::Member).await.unwrap();
     let stranger = cloud.user("eve", Role::Member).await.unwrap();
     let disabled = cloud.user("dan", Role::Member).await.unwrap();
@@ -365,7 +365,7 @@ async fn tokens(cloud: &Cloud) -> HashMap<Persona, String> {
     let member = Scope::of_role(Role::Member);
     let expired = cloud.token_like(&rightful, member, Some(1)).await.unwrap();
     HashMap::from([
-        (Persona::Admin, admin.reveal().to_owned()),
+        (Persona::Admin, admin),
         (Persona::Rightful, rightful),
         (Persona::Stranger, stranger),
         (Persona::Disabled, disabled),

@@ -9,7 +9,7 @@ use testkit::Cloud;
 use tokio::time::{Duration, timeout};
 use wire::host::{HostPlan, HostReport, RefusalCode, VmPlan};
 
-use crate::support::{create, expect, remove};
+use crate::support::{ask, create, expect, remove};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -71,17 +71,46 @@ impl Speaker {
 /// Two VMs that run, and a test in control's place.
 async fn two_vms() -> (Cloud, Speaker, [Vm; 2]) {
     let mut cloud = Cloud::start(1).await.unwrap();
-    let vms = [create(&cloud, "one").await, create(&cloud, "two").await];
+    let entries = made(&mut cloud, &["one", "two"]).await;
+    let vms = [
+        expect(&cloud, "one", Status::Running).await,
+        expect(&cloud, "two", Status::Running).await,
+    ];
     cloud.end().await;
     let host = cloud.hosts[0].id().unwrap();
     let bytes = cloud.bus.plans(host).next().await.unwrap();
+    let held = HostPlan::decode(&bytes).unwrap();
+    let generations = |vms: &[VmPlan]| vms.iter().map(|vm| (vm.id, vm.generation)).collect::<Vec<_>>();
+    assert_eq!(generations(&held.vms), generations(&entries));
     let speaker = Speaker {
         bus: cloud.bus.clone(),
         host,
         reports: cloud.bus.reports(),
-        held: HostPlan::decode(&bytes).unwrap(),
+        held: HostPlan { vms: entries, ..held },
     };
     (cloud, speaker, vms)
+}
+
+/// Asks for VMs while their host is away; gives their entries, whole: of what a host holds its plan leaves the body out.
+async fn made(cloud: &mut Cloud, names: &[&str]) -> Vec<VmPlan> {
+    let host = cloud.hosts[0].id().unwrap();
+    cloud.hosts[0].end().await;
+    let mut plans = cloud.bus.plans(host);
+    for name in names {
+        ask(cloud, name).await;
+    }
+    let whole = timeout(LIMIT, async {
+        loop {
+            let plan = HostPlan::decode(&plans.next().await.unwrap()).unwrap();
+            if plan.vms.len() == names.len() {
+                return plan.vms;
+            }
+        }
+    });
+    let entries = whole.await.unwrap();
+    assert!(entries.iter().all(|vm| vm.body.is_some()), "{entries:?}");
+    cloud.hosts[0].begin().await.unwrap();
+    entries
 }
 
 fn phase(report: &HostReport, id: VmId) -> Option<Phase> {
@@ -259,10 +288,9 @@ async fn what_is_no_plan_is_passed_over() {
 #[tokio::test]
 async fn a_removed_placement_is_never_made_again_but_the_next_one_is() {
     let mut cloud = Cloud::start(1).await.unwrap();
-    let vm = create(&cloud, "one").await;
+    let entry = made(&mut cloud, &["one"]).await.remove(0);
+    let vm = expect(&cloud, "one", Status::Running).await;
     let host = cloud.hosts[0].id().unwrap();
-    let bytes = cloud.bus.plans(host).next().await.unwrap();
-    let entry = HostPlan::decode(&bytes).unwrap().vms.remove(0);
     remove(&cloud, "one").await;
     create(&cloud, "two").await;
     cloud.end().await;

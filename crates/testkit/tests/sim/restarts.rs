@@ -2,10 +2,13 @@
 
 use std::fs;
 
+use api::PutQuota;
 use model::{Power, Status};
 use testkit::{Cloud, Step, until};
 
-use crate::support::{ask, create, expect, expect_error, record, remove, start, stop, traces, until_true};
+use crate::support::{
+    ask, create, expect, expect_error, record, remove, start, stop, traces, until_true, wish,
+};
 
 #[tokio::test]
 async fn a_host_that_starts_again_takes_its_vms_over_and_restarts_nothing() {
@@ -82,6 +85,46 @@ async fn a_host_that_was_rebooted_starts_what_should_run_without_control() {
         expect(&cloud, name, Status::Stopped).await;
     }
     assert_eq!(sim.starts(), 4);
+}
+
+/// A quota is asked when somebody asks for more. A host that starts again asks for nothing, whether control is there or not.
+#[tokio::test]
+async fn a_quota_of_nothing_keeps_no_vm_from_running_after_a_reboot() {
+    let mut cloud = Cloud::start(1).await.unwrap();
+    let web = create(&cloud, "web").await;
+    let nothing = PutQuota {
+        vms: Some(0),
+        cpus: Some(0),
+        memory_bytes: Some(0),
+        disk_bytes: Some(0),
+        running: Some(0),
+    };
+    cloud
+        .client()
+        .unwrap()
+        .quota_put("admin", &nothing)
+        .await
+        .unwrap();
+    let sim = cloud.hosts[0].sim.clone();
+    for times in 2..4 {
+        let host = &mut cloud.hosts[0];
+        host.end().await;
+        sim.forget_everything();
+        assert!(!sim.runs(web.id));
+        host.begin().await.unwrap();
+        until_true("it runs again", || sim.runs(web.id) && sim.starts() == times).await;
+        expect(&cloud, "web", Status::Running).await;
+        cloud.end().await;
+        cloud.begin().await.unwrap();
+        expect(&cloud, "web", Status::Running).await;
+    }
+    let refused = cloud
+        .client()
+        .unwrap()
+        .vm_create(&wish("more"))
+        .await
+        .unwrap_err();
+    assert!(refused.is_code("quota_exceeded"), "{refused:?}");
 }
 
 #[tokio::test]
