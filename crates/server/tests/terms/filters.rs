@@ -13,7 +13,8 @@ impl Cloud {
         let path = format!("/v1/vms?sort=name&{query}");
         let page = self.call(Method::GET, &path, None).await;
         let items = page.body["items"].as_array();
-        let items = items.unwrap_or_else(|| panic!("{query}: {page:?}"));
+        assert!(items.is_some(), "{query}: {page:?}");
+        let items = items.unwrap();
         items
             .iter()
             .map(|vm| vm["name"].as_str().unwrap().to_owned())

@@ -76,7 +76,10 @@ async fn members_and_users_come_and_go_within_two_seconds() {
         }
         let took = until_opened_by(&cloud, vm, &[KEY]).await;
         assert!(took < PROMISED, "{took:?}");
-        assert_eq!(cloud.hosts[0].guests.barred(vm), std::slice::from_ref(&fingerprint));
+        assert_eq!(
+            cloud.hosts[0].guests.barred(vm),
+            std::slice::from_ref(&fingerprint)
+        );
     }
 }
 
