@@ -3,7 +3,7 @@
 //! The content is read outside of any change, since it takes long where there are many VMs. Its number is drawn after that,
 //! and only if no other was drawn meanwhile: so a later number never has older content, and what has changed since then
 //! comes with the next plan. What a number stands for is remembered as a digest, so equal content keeps its number and a
-//! number never gets other content. The numbers of a round are drawn in one change.
+//! number never gets other content.
 //!
 //! What is asked of a VM is left out where its host has said that it holds that generation: a generation never means two
 //! things. A host that has lost what it held refuses such a plan as incomplete and gets all of it with the next.
@@ -11,7 +11,7 @@
 //! A host is told nothing before it was heard once since this control plane started. Where the database was set back
 //! meanwhile, its report tells so before a number is drawn that the host could take for a later one of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::{Digest, HostId, Power, VmBody, VmId};
 use sha2::{Digest as _, Sha256};
@@ -29,50 +29,44 @@ struct Draft {
 }
 
 impl Control {
-    /// Makes the plans of hosts as of now and puts them on the bus; nothing for a host that is not known or was not heard
-    /// yet. Gives how many bytes that took.
-    pub(crate) async fn plans_publish(&self, mut hosts: BTreeSet<HostId>) -> Result<usize, Error> {
-        hosts.retain(|&host| self.inner.heard.has(host));
-        let mut bytes = 0;
-        for plan in self.plans_make(&hosts).await? {
-            let encoded = plan.encode();
-            bytes += encoded.len();
-            self.inner.meter.plan_published(encoded.len());
-            let published = self.inner.bus.publish_plan(plan.host, encoded).await;
-            published.map_err(Error::internal)?;
-            tracing::debug!(host.id = %plan.host, plan = plan.number, vms = plan.vms.len(), "plan published");
+    /// Makes the plan of a host as of now and puts it on the bus; nothing for a host that is not known or was not heard yet.
+    /// Gives how many bytes that took.
+    pub(crate) async fn plan_publish(&self, host: HostId) -> Result<usize, Error> {
+        if !self.inner.heard.has(host) {
+            return Ok(0);
         }
+        let Some(plan) = self.plan_make(host).await? else {
+            return Ok(0);
+        };
+        let encoded = plan.encode();
+        let bytes = encoded.len();
+        let published = self.inner.bus.publish_plan(host, encoded).await;
+        published.map_err(Error::internal)?;
+        self.inner.meter.plan_published(bytes);
+        tracing::debug!(host.id = %host, plan = plan.number, vms = plan.vms.len(), "plan published");
         Ok(bytes)
     }
 
-    /// The plans of those hosts that are known. Where another number was drawn meanwhile, the host is due again instead.
-    pub(crate) async fn plans_make(&self, hosts: &BTreeSet<HostId>) -> Result<Vec<HostPlan>, Error> {
-        let mut drafts = Vec::new();
+    /// The plan of a host that is known. Where another number was drawn meanwhile, the host is due again instead.
+    pub(crate) async fn plan_make(&self, host: HostId) -> Result<Option<HostPlan>, Error> {
         let mut read = self.inner.store.read().await?;
-        for &host in hosts {
-            drafts.extend(self.draft_plan(&mut read, host).await?);
-        }
+        let Some(mut draft) = self.draft_plan(&mut read, host).await? else {
+            return Ok(None);
+        };
         drop(read);
-        let (as_before, changed): (Vec<Draft>, Vec<Draft>) = drafts
-            .into_iter()
-            .partition(|draft| draft.before.1 == Some(draft.content));
-        let mut plans: Vec<HostPlan> = as_before.into_iter().map(|draft| draft.plan).collect();
-        if changed.is_empty() {
-            return Ok(plans);
+        if draft.before.1 == Some(draft.content) {
+            return Ok(Some(draft.plan));
         }
+        let number = draft.before.0 + 1;
         let mut write = self.inner.store.write().await?;
-        for mut draft in changed {
-            let (host, number) = (draft.plan.host, draft.before.0 + 1);
-            let drawn = write.plan_number_update(host, draft.before, (number, draft.content));
-            if drawn.await? {
-                draft.plan.number = number;
-                plans.push(draft.plan);
-            } else {
-                self.inner.due.add([host].into());
-            }
+        let drawn = write.plan_number_update(host, draft.before, (number, draft.content));
+        if !drawn.await? {
+            self.inner.due.add([host].into());
+            return Ok(None);
         }
         write.commit().await?;
-        Ok(plans)
+        draft.plan.number = number;
+        Ok(Some(draft.plan))
     }
 
     async fn draft_plan(&self, read: &mut Read, id: HostId) -> Result<Option<Draft>, Error> {

@@ -17,11 +17,11 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often it tries one that meets a fault. Its host says the same in the next one, and other reports wait behind it.
 const TRIES: u32 = 3;
 
-/// How many bytes of plans a second are enough. Plans rest after each round for as long as theirs last at this pace: a plan
-/// is whole, so what many changes cost grows with their number and not with that of the VMs. Larger lets plans crowd out
-/// what asks for them, smaller lets a VM wait longer where many are asked for at once.
+/// How many bytes of plans a second are enough. After each plan the next one waits for as long as that one lasts at this pace:
+/// a plan is whole, so what many changes cost grows with their number and not with that of the VMs, and never comes all
+/// at once. Larger lets plans crowd out what asks for them, smaller lets a VM wait longer where many are asked for at once.
 const BYTES_PER_SECOND: u32 = 1 << 20;
-/// And how long they rest at most.
+/// And how long they wait at most.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How exactly times to live and leases are kept.
@@ -112,10 +112,7 @@ impl Control {
             let next_round = Instant::now() + self.inner.reconcile_every;
             loop {
                 tokio::select! {
-                    hosts = self.inner.due.take() => {
-                        let bytes = self.publish(hosts).await;
-                        sleep(rest(bytes)).await;
-                    }
+                    hosts = self.inner.due.take() => self.publish(hosts).await,
                     () = sleep_until(next_round) => break,
                 }
             }
@@ -124,9 +121,7 @@ impl Control {
 
     async fn publish_all(&self) {
         match self.host_ids().await {
-            Ok(hosts) => {
-                self.publish(hosts).await;
-            }
+            Ok(hosts) => self.publish(hosts).await,
             Err(error) => tracing::error!(error = chain(&error), "the hosts could not be read"),
         }
     }
@@ -136,28 +131,17 @@ impl Control {
         Ok(hosts.into_iter().map(|host| host.id).collect())
     }
 
-    /// Publishes the plans of hosts and gives how many bytes that took. What cannot be read of one host keeps no other
-    /// waiting.
-    async fn publish(&self, hosts: BTreeSet<HostId>) -> usize {
-        let error = match self.plans_publish(hosts.clone()).await {
-            Ok(bytes) => return bytes,
-            Err(error) => error,
-        };
-        tracing::error!(
-            error = chain(&error),
-            "plans could not be published; each is tried alone"
-        );
-        let mut bytes = 0;
+    /// Publishes the plans of hosts, one after the other.
+    async fn publish(&self, hosts: BTreeSet<HostId>) {
         for host in hosts {
-            match self.plans_publish([host].into()).await {
-                Ok(more) => bytes += more,
+            match self.plan_publish(host).await {
+                Ok(bytes) => sleep(rest(bytes)).await,
                 // The next round tries again.
                 Err(error) => {
                     tracing::error!(host.id = %host, error = chain(&error), "a plan could not be published");
                 }
             }
         }
-        bytes
     }
 
     async fn watch_lives(&self) {

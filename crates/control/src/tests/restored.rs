@@ -191,11 +191,11 @@ async fn what_is_no_longer_found_is_no_longer_listed() {
 async fn a_host_is_told_nothing_before_it_was_heard() {
     let Restored { world, mut host, .. } = restored().await;
     let mut plans = world.control.inner.bus.plans(host.id);
-    world.control.plans_publish([host.id].into()).await.unwrap();
+    world.control.plan_publish(host.id).await.unwrap();
     let nothing = tokio::time::timeout(std::time::Duration::from_millis(50), plans.next()).await;
     assert!(nothing.is_err());
     world.deliver(&host.report()).await;
-    world.control.plans_publish([host.id].into()).await.unwrap();
+    world.control.plan_publish(host.id).await.unwrap();
     assert!(plans.next().await.is_ok());
 }
 

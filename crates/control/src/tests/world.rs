@@ -188,8 +188,7 @@ impl World {
 
     /// Makes a host's plan, and checks that its number stands for nothing else.
     pub(super) async fn plan(&self, host: HostId) -> HostPlan {
-        let mut plans = self.control.plans_make(&[host].into()).await.unwrap();
-        let plan = plans.pop().unwrap();
+        let plan = self.control.plan_make(host).await.unwrap().unwrap();
         let plan = HostPlan::decode(&plan.encode()).unwrap();
         let mut plans = self.plans.lock().unwrap();
         let first = plans.entry((host, plan.number)).or_insert_with(|| plan.clone());

@@ -13,10 +13,10 @@ use bus::Bus;
 use model::{Capacity, Feature, HostId, Idle, InstallationId, Phase, Power, Seen, VmId};
 use testkit::Fault;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval_at, sleep_until};
 use wire::host::{HostPlan, HostReport, VmPlan, VmReport};
 
-use crate::world::KEY;
+use crate::world::{HOSTS, KEY};
 
 const REPORT_PAUSE: Duration = Duration::from_millis(20);
 /// As `report_every` of a host is.
@@ -54,7 +54,10 @@ impl Host {
 
     pub(crate) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<(), Fault> {
         let mut plans = self.bus.plans(self.id);
-        let mut ticks = interval(REPORT_EVERY);
+        self.report().await?;
+        // Real hosts were not all started at the same moment either.
+        let first = REPORT_EVERY * (u32::from(self.number) + 1) / u32::from(HOSTS);
+        let mut ticks = interval_at(Instant::now() + first, REPORT_EVERY);
         loop {
             let finish_at = self.finish_at;
             tokio::select! {

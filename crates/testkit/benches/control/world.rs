@@ -25,7 +25,7 @@ pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN01b3hosV/xotUftL4DrHvZQ+L4cgFDuAKjFLIxlnmu me";
 
 /// As many as the promise says.
-const HOSTS: u8 = 20;
+pub(crate) const HOSTS: u8 = 20;
 
 pub(crate) struct World {
     pub(crate) control: Control,
