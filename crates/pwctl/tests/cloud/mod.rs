@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use link::Link;
 use model::{
     Capacity, Digest, Feature, HeldImage, HostId, InstallationId, Phase, Power, ProgramEnd, Reason,
-    ReasonCode, Seen, ServiceSeen, ServiceState, VmId,
+    ReasonCode, Seen, ServiceSeen, ServiceState, VmBody, VmId,
 };
 use store::Store;
 use tempfile::TempDir;
@@ -172,7 +172,7 @@ impl Cloud {
 
     /// Makes the host hold a VM that nobody here asked for.
     pub(crate) fn host_finds(&self, id: VmId, name: &str) {
-        let body = model::VmBody {
+        let body = VmBody {
             name: name.parse().unwrap(),
             image: "debian:12".parse().unwrap(),
             cpus: 1,
@@ -231,6 +231,8 @@ struct Host {
     number: u64,
     plan: u64,
     vms: BTreeMap<VmId, VmReport>,
+    /// What was asked of each VM last; a plan leaves out what is held.
+    bodies: BTreeMap<VmId, VmBody>,
     way_in: Arc<Mutex<WayIn>>,
     keys: Keys,
     slow_removal: Arc<AtomicBool>,
@@ -245,6 +247,7 @@ impl Host {
             number: 0,
             plan: 0,
             vms: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             way_in,
             keys,
             slow_removal: Arc::new(AtomicBool::new(false)),
@@ -266,18 +269,20 @@ impl Host {
         self.plan = plan.number;
         self.vms.retain(|_, vm| vm.found);
         let way_in = self.way_in.lock().unwrap().clone();
-        for body in plan.vms.iter().filter_map(|vm| vm.body.as_ref()) {
-            let keys = body.authorized_keys.iter().map(ToString::to_string);
-            let mut told = self.keys.lock().unwrap();
-            told.insert(body.name.to_string(), keys.collect());
-        }
         let is_slow = self.slow_removal.load(Ordering::Relaxed);
-        let left = |vm: &VmPlan| VmPlan {
-            remove: vm.remove && !is_slow,
-            ..vm.clone()
-        };
-        self.vms
-            .extend(plan.vms.iter().map(|vm| (vm.id, done(&left(vm), &way_in))));
+        for vm in &plan.vms {
+            if let Some(body) = &vm.body {
+                let keys = body.authorized_keys.iter().map(ToString::to_string);
+                let mut told = self.keys.lock().unwrap();
+                told.insert(body.name.to_string(), keys.collect());
+                self.bodies.insert(vm.id, body.clone());
+            }
+            let left = VmPlan {
+                remove: vm.remove && !is_slow,
+                ..vm.clone()
+            };
+            self.vms.insert(vm.id, done(&left, &self.bodies[&vm.id], &way_in));
+        }
     }
 
     async fn report(&mut self) {
@@ -316,8 +321,7 @@ impl Host {
 }
 
 /// A VM of a plan as it is once everything is done; an image's name can ask for a failure, or for no end.
-fn done(vm: &VmPlan, way_in: &WayIn) -> VmReport {
-    let body = vm.body.as_ref().unwrap();
+fn done(vm: &VmPlan, body: &VmBody, way_in: &WayIn) -> VmReport {
     let image = body.image.to_string();
     let (phase, reason) = match (vm.remove, body.power) {
         (true, _) => (Phase::Gone, None),
