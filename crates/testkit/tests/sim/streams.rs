@@ -36,9 +36,20 @@ pub(crate) async fn create_with(cloud: &Cloud, name: &str, options: VmOptions) -
     until(&format!("{name} runs"), look, there).await.unwrap()
 }
 
+/// Opens a stream. A host that has just begun is connected a moment later.
 async fn open(cloud: &Cloud, name: &str, request: StreamRequest) -> Stream {
     let (control, admin) = cloud.control().unwrap();
-    control.vm_stream(admin, &selector(name), request).await.unwrap()
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let opened = control.vm_stream(admin, &selector(name), request.clone()).await;
+        let is_away = |problem: &model::Problem| problem.code == ProblemCode::Unavailable;
+        match opened {
+            Err(error) if is_away(&error.problem) && std::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn exec(command: &str) -> Exec {
