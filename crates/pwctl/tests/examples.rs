@@ -130,7 +130,11 @@ async fn prepare(cloud: &Cloud, example: &str) {
     for name in ["web", "db", "cache", "lab"] {
         let is_there = cloud.pwctl(&["get", name, "-q"]).await.code == Some(0);
         let ended = match (wanted.contains(&name), is_there) {
-            (true, false) => cloud.pwctl(&["create", name, "--image", "debian"]).await,
+            // With a time to live, as there must be one to extend.
+            (true, false) => {
+                let words = ["create", name, "--image", "debian", "--ttl", "8h"];
+                cloud.pwctl(&words).await
+            }
             (false, true) => cloud.pwctl(&["rm", name]).await,
             (true, true) | (false, false) => continue,
         };
