@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{ProblemCode, UserId};
-use store::{AuditEntry, AuditFilter, NewAuditEntry};
+use store::{AuditEntry, AuditFilter, NewAuditEntry, Record};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::change::to_its_end;
@@ -18,6 +18,9 @@ use crate::{Actor, Caller, Control, Error, Operation, Page, PageRequest, chain};
 
 /// How long an entry may wait to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Entries written in one statement's time.
+const AT_ONCE: usize = 64;
 
 /// Entries that may wait. The rates keep a flood of refusals far below it; beyond it the oldest are dropped and counted.
 const WAITING: usize = 10_000;
@@ -159,8 +162,8 @@ impl Control {
 
     async fn entries_write(&self, entries: &[NewAuditEntry]) -> Result<(), Error> {
         let mut write = self.inner.store.write().await?;
-        for entry in entries {
-            write.audit_insert(entry).await?;
+        for entries in entries.chunks(AT_ONCE) {
+            write.record(&Record::of_audit(entries)).await?;
         }
         Ok(write.commit().await?)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::{Problem, ProblemCode, Role, Scope, UserId};
-use store::{NewAuditEntry, Principal, Read, Token, User};
+use store::{NewAuditEntry, Principal, Read, Record, Token, User};
 
 use crate::change::Change;
 use crate::clock::draw;
@@ -165,7 +165,7 @@ impl Control {
                 target: Some(id.to_string()),
                 outcome: "ok",
             };
-            change.audit_insert(&entry).await?;
+            change.record(&Record::of_audit(&[entry])).await?;
             user_gate(change, user, false).await?;
         }
         Ok(id)

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use model::{HostId, Limits, Status, StatusView, VmId};
-use store::{NewAuditEntry, NewEvent, Vm, Write};
+use store::{Answer, NewAuditEntry, NewEvent, Record, Vm, Write};
 
 use crate::audit::entry_of;
 use crate::quota::{counted, has_quota};
@@ -29,6 +29,8 @@ pub(crate) struct Change {
     audit: Option<NewAuditEntry>,
     /// Its commit waits for the answer to this request.
     pub(crate) once: Option<Once>,
+    /// The answer that is kept with it.
+    pub(crate) answer: Option<Answer>,
 }
 
 impl Change {
@@ -188,6 +190,7 @@ impl Control {
             quota_defaults: self.inner.quotas,
             audit: None,
             once: None,
+            answer: None,
         })
     }
 
@@ -212,13 +215,12 @@ impl Control {
 
     async fn commit_here(&self, mut change: Change) -> Result<(), Error> {
         let asked = change.audit.take();
-        if let Some(entry) = &asked {
-            change.write.audit_insert(entry).await?;
-        }
-        let last_event = match change.events.as_slice() {
-            [] => None,
-            events => Some(change.write.events_insert(events).await?),
+        let record = Record {
+            audit: asked.as_slice(),
+            events: &change.events,
+            answer: change.answer.as_ref(),
         };
+        let last_event = change.write.record(&record).await?;
         let began = Instant::now();
         change.write.commit().await?;
         if asked.is_some() {

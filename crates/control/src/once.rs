@@ -168,7 +168,7 @@ impl Control {
         let kept = once
             .0
             .answer(caller.user, (operation, target), answer, change.now);
-        change.answer_put(&kept).await?;
+        change.answer = Some(kept);
         self.commit_now(change).await
     }
 

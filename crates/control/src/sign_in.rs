@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use model::{Problem, ProblemCode, Scope, UserId};
-use store::{NewAuditEntry, Principal, SignInCode, Token, User};
+use store::{NewAuditEntry, Principal, Record, SignInCode, Token, User};
 
 use crate::account::account_find;
 use crate::auth::is_let_in;
@@ -76,13 +76,12 @@ impl Control {
             Ok((user, token, text)) => {
                 let user = Some((user.id, user.name));
                 let token_id = Some(token.id);
-                change
-                    .audit_insert(&NewAuditEntry {
-                        user,
-                        token: token_id,
-                        ..entry
-                    })
-                    .await?;
+                let entry = NewAuditEntry {
+                    user,
+                    token: token_id,
+                    ..entry
+                };
+                change.record(&Record::of_audit(&[entry])).await?;
                 self.commit(change).await?;
                 tracing::info!(user.id = %token.user, token.id = %token.id, "signed in with a code");
                 Ok((token, text))
@@ -90,7 +89,8 @@ impl Control {
             Err(error) if error.is_fault() => Err(error),
             Err(error) => {
                 let outcome = error.problem.code.as_str();
-                change.audit_insert(&NewAuditEntry { outcome, ..entry }).await?;
+                let entry = NewAuditEntry { outcome, ..entry };
+                change.record(&Record::of_audit(&[entry])).await?;
                 self.commit(change).await?;
                 Err(error)
             }

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use model::{Digest, UserId};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::{Read, StoreError, Write, row};
 
@@ -86,31 +87,6 @@ impl Read {
 }
 
 impl Write {
-    /// Keeps an answer, in the place of one that is too old to count.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub async fn answer_put(&mut self, answer: &Answer) -> Result<(), StoreError> {
-        const KEEP: &str = "INSERT INTO answers (user_id, method, path, key, body, operation, target, answer, at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (user_id, method, path, key) DO UPDATE \
-             SET body = excluded.body, operation = excluded.operation, target = excluded.target, \
-             answer = excluded.answer, at = excluded.at";
-        sqlx::query(KEEP)
-            .bind(answer.user.to_string())
-            .bind(&answer.method)
-            .bind(&answer.path)
-            .bind(&answer.key)
-            .bind(answer.body.to_string())
-            .bind(&answer.operation)
-            .bind(&answer.target)
-            .bind(&answer.answer)
-            .bind(answer.at.as_millisecond())
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("keep an answer"))?;
-        Ok(())
-    }
-
     /// Forgets up to so many answers that were given at a time or before, oldest first.
     ///
     /// # Errors
@@ -142,6 +118,29 @@ impl Write {
             .map_err(StoreError::sql("forget the answers of a user"))?;
         Ok(())
     }
+}
+
+/// Lets an answer be kept, in the place of one that is too old to count.
+pub(crate) fn insert(query: &mut QueryBuilder<Sqlite>, answer: &Answer) {
+    query.push(
+        "INSERT INTO answers (user_id, method, path, key, body, operation, target, answer, at) VALUES (",
+    );
+    query
+        .separated(", ")
+        .push_bind(answer.user.to_string())
+        .push_bind(answer.method.clone())
+        .push_bind(answer.path.clone())
+        .push_bind(answer.key.clone())
+        .push_bind(answer.body.to_string())
+        .push_bind(answer.operation.clone())
+        .push_bind(answer.target.clone())
+        .push_bind(answer.answer.clone())
+        .push_bind(answer.at.as_millisecond());
+    query.push(
+        ") ON CONFLICT (user_id, method, path, key) DO UPDATE \
+         SET body = excluded.body, operation = excluded.operation, target = excluded.target, \
+         answer = excluded.answer, at = excluded.at; ",
+    );
 }
 
 fn answer(row: &SqliteRow) -> Result<Answer, StoreError> {

@@ -156,32 +156,32 @@ impl Write {
             .map_err(StoreError::sql("forget old audit entries"))?;
         Ok(())
     }
+}
 
-    /// Keeps an entry.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub async fn audit_insert(&mut self, entry: &NewAuditEntry) -> Result<(), StoreError> {
-        let sequence = self.counter_draw("audit", 1).await?;
-        sqlx::query(
-            "INSERT INTO audit (sequence, at, user_id, user_name, token, address, request, operation, target, \
-             outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(row::keep("sequence", sequence)?)
-        .bind(entry.at.as_millisecond())
-        .bind(entry.user.as_ref().map(|(id, _)| id.to_string()))
-        .bind(entry.user.as_ref().map(|(_, name)| name.to_string()))
-        .bind(entry.token.map(|id| id.to_string()))
-        .bind(entry.address.map(|address| address.to_string()))
-        .bind(entry.request.as_ref().map(ToString::to_string))
-        .bind(entry.operation)
-        .bind(entry.target.as_ref())
-        .bind(entry.outcome)
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("keep an audit entry"))?;
-        Ok(())
+/// Lets entries be kept in their order, the last of them under the number that was drawn last.
+pub(crate) fn insert(query: &mut QueryBuilder<Sqlite>, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
+    for (place, entry) in entries.iter().enumerate() {
+        let before_last = row::keep("sequence", (entries.len() - 1 - place) as u64)?;
+        query.push(
+            "INSERT INTO audit (at, user_id, user_name, token, address, request, operation, target, outcome, \
+             sequence) SELECT ",
+        );
+        query
+            .separated(", ")
+            .push_bind(entry.at.as_millisecond())
+            .push_bind(entry.user.as_ref().map(|(id, _)| id.to_string()))
+            .push_bind(entry.user.as_ref().map(|(_, name)| name.to_string()))
+            .push_bind(entry.token.map(|id| id.to_string()))
+            .push_bind(entry.address.map(|address| address.to_string()))
+            .push_bind(entry.request.as_ref().map(ToString::to_string))
+            .push_bind(entry.operation)
+            .push_bind(entry.target.clone())
+            .push_bind(entry.outcome)
+            .push("value - ")
+            .push_bind_unseparated(before_last);
+        query.push(" FROM counters WHERE name = 'audit'; ");
     }
+    Ok(())
 }
 
 fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {

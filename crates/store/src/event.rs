@@ -12,7 +12,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use crate::{Read, StoreError, Write, row};
 
-/// Events in one statement: seven parameters each, of SQLite's 32,766.
+/// Events in one statement: seven parameters each.
 const AT_ONCE: usize = 256;
 
 /// An event to be written with its change.
@@ -173,47 +173,37 @@ impl Write {
             .map_err(StoreError::sql("forget old events"))?;
         Ok(())
     }
+}
 
-    /// Writes events in their order and gives the number of the last.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub async fn events_insert(&mut self, events: &[NewEvent]) -> Result<u64, StoreError> {
-        let mut last = self.counter_draw("event", events.len()).await?;
-        let first = last + 1 - events.len() as u64;
-        let mut rows = Vec::with_capacity(events.len());
-        for (sequence, event) in (first..).zip(events) {
-            let audience = event.audience.as_ref();
-            let audience = audience.map(|audience| row::keep_document("audience", audience));
-            rows.push((
-                row::keep("sequence", sequence)?,
-                row::keep("generation", event.generation)?,
-                audience.transpose()?,
-                event,
-            ));
-            last = sequence;
-        }
-        for rows in rows.chunks(AT_ONCE) {
-            QueryBuilder::<Sqlite>::new(
-                "INSERT INTO events (sequence, generation, audience, at, type, vm, data) ",
-            )
-            .push_values(rows, |mut values, (sequence, generation, audience, event)| {
-                values
-                    .push_bind(sequence)
-                    .push_bind(generation)
-                    .push_bind(audience)
-                    .push_bind(event.at.as_millisecond())
-                    .push_bind(event.kind)
-                    .push_bind(event.vm.to_string())
-                    .push_bind(&event.data);
-            })
-            .build()
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("write events"))?;
-        }
-        Ok(last)
+/// Lets events be written in their order, the last of them under the number that was drawn last.
+pub(crate) fn insert(query: &mut QueryBuilder<Sqlite>, events: &[NewEvent]) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(events.len());
+    for (place, event) in events.iter().enumerate() {
+        let audience = event.audience.as_ref();
+        let audience = audience.map(|audience| row::keep_document("audience", audience));
+        rows.push((
+            row::keep("sequence", (events.len() - 1 - place) as u64)?,
+            row::keep("generation", event.generation)?,
+            audience.transpose()?,
+            event,
+        ));
     }
+    for rows in rows.chunks(AT_ONCE) {
+        query.push("INSERT INTO events (sequence, generation, audience, at, type, vm, data) ");
+        query.push_values(rows, |mut values, (before_last, generation, audience, event)| {
+            values
+                .push("(SELECT value FROM counters WHERE name = 'event') - ")
+                .push_bind_unseparated(*before_last)
+                .push_bind(*generation)
+                .push_bind(audience.clone())
+                .push_bind(event.at.as_millisecond())
+                .push_bind(event.kind)
+                .push_bind(event.vm.to_string())
+                .push_bind(event.data.clone());
+        });
+        query.push("; ");
+    }
+    Ok(())
 }
 
 fn event(row: &SqliteRow) -> Result<StoredEvent, StoreError> {

@@ -88,22 +88,4 @@ impl Write {
         .map_err(StoreError::sql("keep a fact of the installation"))?;
         Ok(())
     }
-
-    /// Draws the next numbers of a counter, from 1, and gives the last of them. Its row stays locked until the commit, so
-    /// numbers rise in the order of commits.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub(crate) async fn counter_draw(&mut self, name: &'static str, many: usize) -> Result<u64, StoreError> {
-        let drawn = sqlx::query(
-            "INSERT INTO counters (name, value) VALUES ($1, $2) \
-             ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value",
-        )
-        .bind(name)
-        .bind(row::keep("value", many as u64)?)
-        .fetch_one(self.connection())
-        .await
-        .map_err(StoreError::sql("draw the next number"))?;
-        row::number(&drawn, "value")
-    }
 }

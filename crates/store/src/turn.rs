@@ -1,8 +1,8 @@
 //! The one writer: changes take turns in one transaction, and one sync makes all of them last.
 //!
 //! ```text
-//!   write() ─► SAVEPOINT ─► statements ─► commit(): RELEASE ─┐
-//!              write() ─► SAVEPOINT ─► … ─► commit(): RELEASE ─┤
+//!   write() ─► BEGIN; SAVEPOINT ─► statements ─► commit() ─┐
+//!              write() ─► RELEASE; SAVEPOINT ─► … ─► commit() ─┤
 //!                         dropped: ROLLBACK TO                 └─► COMMIT ─► both are answered
 //! ```
 //!
@@ -10,6 +10,9 @@
 //! changes that wait for their turn already, which join the transaction, and before those that come later. A change
 //! that is alone is committed at once; the more there are, the more share a sync. The queue is fair, so none waits for
 //! more than those before it.
+//!
+//! A statement that is handed to the connection's thread takes longer on its way than the database needs for most of them. So
+//! what ends one change goes with what begins the next, and a commit releases by itself.
 //!
 //! What always holds:
 //!
@@ -49,8 +52,7 @@ struct Writer {
     options: SqliteConnectOptions,
     connection: SqliteConnection,
     state: State,
-    /// The newest change was dropped; its savepoint is there still.
-    dropped: bool,
+    newest: Newest,
     /// A task is in the queue that ends the transaction.
     ending: bool,
     /// Those whose changes are ready.
@@ -67,11 +69,21 @@ enum State {
     Lost,
 }
 
+/// The newest change of a transaction, whose savepoint is there still once its turn is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// It is to be committed.
+    Ready,
+    /// It is to be undone.
+    Dropped,
+}
+
 /// A change's turn. Dropped without [`Turn::commit`] it leaves nothing.
 pub(crate) struct Turn {
     turns: Turns,
     writer: OwnedMappedMutexGuard<Option<Writer>, Writer>,
-    released: bool,
+    /// Its change is ready, and no more its own.
+    over: bool,
 }
 
 impl Turns {
@@ -81,7 +93,7 @@ impl Turns {
             options,
             connection,
             state: State::Idle,
-            dropped: false,
+            newest: Newest::Dropped,
             ending: false,
             ready: Vec::new(),
         };
@@ -109,13 +121,13 @@ impl Turns {
             Ok(Turn {
                 turns,
                 writer,
-                released: false,
+                over: false,
             })
         });
         begun
             .await
-            .unwrap_or(Err(sqlx::Error::PoolClosed))
-            .map_err(failed)
+            .unwrap_or_else(|_| Err(Arc::new(sqlx::Error::PoolClosed)))
+            .map_err(|error| StoreError::shared("begin a change", error))
     }
 
     /// Ends what is under way and closes the database; nothing is written from now on.
@@ -152,12 +164,11 @@ impl Turn {
     /// Nothing was kept.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         let (ready, ended) = oneshot::channel();
-        let runtime = self.turns.runtime.clone();
-        runtime.spawn(async move {
-            self.released = true;
-            self.writer.release(ready).await;
-            self.turns.end_soon(&mut self.writer);
-        });
+        self.over = true;
+        self.writer.newest = Newest::Ready;
+        self.writer.ready.push(ready);
+        self.turns.end_soon(&mut self.writer);
+        drop(self);
         match ended.await {
             Ok(outcome) => outcome.map_err(|error| StoreError::shared("commit a change", error)),
             // The program ends.
@@ -168,75 +179,64 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if !self.released {
-            self.writer.dropped = true;
+        if !self.over {
+            self.writer.newest = Newest::Dropped;
             self.turns.end_soon(&mut self.writer);
         }
     }
 }
 
 impl Writer {
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        self.undo_dropped().await;
+    async fn begin(&mut self) -> Outcome {
         if self.state == State::Lost {
             // The one before is closed, which undoes whatever it was in the middle of.
-            self.connection = self.options.connect().await?;
+            self.connection = self.options.connect().await.map_err(Arc::new)?;
             self.state = State::Idle;
         }
-        if self.state == State::Idle {
+        let first = match (self.state, self.newest) {
             // Takes the write lock at once, so what is read through the transaction cannot change under it.
-            self.run("BEGIN IMMEDIATE").await?;
-            self.state = State::Open;
-        }
-        let begun = self.run("SAVEPOINT change").await;
-        begun.inspect_err(|_| self.state = State::Lost)
-    }
-
-    /// Counts the newest change to the transaction.
-    async fn release(&mut self, ready: oneshot::Sender<Outcome>) {
-        self.ready.push(ready);
-        if self.state == State::Open
-            && let Err(error) = self.run("RELEASE change").await
-        {
-            self.lose(error);
-        }
-    }
-
-    /// Undoes the newest change, if it was dropped.
-    async fn undo_dropped(&mut self) {
-        if std::mem::take(&mut self.dropped)
-            && self.state == State::Open
-            && let Err(error) = self.run("ROLLBACK TO change").await
-        {
-            self.lose(error);
+            (State::Idle | State::Lost, _) => "BEGIN IMMEDIATE; SAVEPOINT change",
+            (State::Open, Newest::Ready) => "RELEASE change; SAVEPOINT change",
+            // Which leaves the savepoint where it is.
+            (State::Open, Newest::Dropped) => "ROLLBACK TO change",
+        };
+        match self.run(first).await {
+            Ok(()) => {
+                self.state = State::Open;
+                Ok(())
+            }
+            Err(error) => Err(self.lose(error)),
         }
     }
 
     /// Ends the transaction: those who are ready learn what became of it.
     async fn end(&mut self) {
         self.ending = false;
-        self.undo_dropped().await;
         if self.state != State::Open {
             return;
         }
-        let last = if self.ready.is_empty() {
-            "ROLLBACK"
-        } else {
-            "COMMIT"
+        let last = match self.newest {
+            _ if self.ready.is_empty() => "ROLLBACK",
+            Newest::Ready => "COMMIT",
+            Newest::Dropped => "ROLLBACK TO change; COMMIT",
         };
         match self.run(last).await {
             Ok(()) => {
                 self.state = State::Idle;
                 self.tell(&Ok(()));
             }
-            Err(error) => self.lose(error),
+            Err(error) => {
+                self.lose(error);
+            }
         }
     }
 
     /// The transaction is no more, and nothing of it was kept: the disk was full, say.
-    fn lose(&mut self, error: sqlx::Error) {
+    fn lose(&mut self, error: sqlx::Error) -> Arc<sqlx::Error> {
         self.state = State::Lost;
-        self.tell(&Err(Arc::new(error)));
+        let error = Arc::new(error);
+        self.tell(&Err(error.clone()));
+        error
     }
 
     fn tell(&mut self, outcome: &Outcome) {
@@ -246,8 +246,8 @@ impl Writer {
         }
     }
 
-    async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::query(statement).execute(&mut self.connection).await?;
+    async fn run(&mut self, statements: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(statements).execute(&mut self.connection).await?;
         Ok(())
     }
 }

@@ -113,6 +113,24 @@ macro_rules! select {
 
 pub(crate) use select;
 
+/// Adds what is asked of the VM of a parameter to the sum of its host, or takes it away. Summing all of them for each new
+/// one would cost milliseconds among thousands.
+macro_rules! book {
+    ($sign:literal, $vm:literal) => {
+        concat!(
+            "UPDATE hosts SET booked_cpus = booked_cpus ",
+            $sign,
+            " vms.cpus, booked_memory_bytes = booked_memory_bytes ",
+            $sign,
+            " vms.memory_bytes, booked_disk_bytes = booked_disk_bytes ",
+            $sign,
+            " vms.disk_bytes FROM vms WHERE vms.id = ",
+            $vm,
+            " AND hosts.id = vms.host"
+        )
+    };
+}
+
 impl Read {
     /// A VM by its id.
     ///
@@ -280,16 +298,19 @@ impl Read {
 }
 
 impl Write {
-    /// Keeps a new VM.
+    /// Keeps a new VM, and adds what is asked of it to the sum of its host.
     ///
     /// # Errors
     /// The name or id is taken, the host is unknown, or the database refuses.
     pub async fn vm_insert(&mut self, new: &NewVm<'_>) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
+        const SQL: &str = concat!(
+            "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
              disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, barred, idle_after, \
              request, id, ttl, expires_at, grace, stopped_at, warned, lease, owner, own_keys, account_keys, host, labels, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-             $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)";
+             $22, $23, $24, $25, $26, $27, $28, $29, $30, $31); ",
+            book!("+", "$19")
+        );
         bind_life(bind_asked(sqlx::query(SQL), new.asked, new.request)?, new.life)?
             .bind(new.owner.to_string())
             .bind(row::keep_document("own_keys", &new.own_keys)?)
@@ -300,28 +321,7 @@ impl Write {
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("keep a new VM"))?;
-        self.vm_labels_insert(new.asked.id, new.labels).await?;
-        self.book(new.asked.id, Booking::Add).await
-    }
-
-    /// Adds what is asked of a VM to the sum of its host, or takes it away. Summing all of them for each new one would
-    /// cost milliseconds among thousands.
-    async fn book(&mut self, id: VmId, booking: Booking) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE hosts SET booked_cpus = booked_cpus + $1 * vms.cpus, \
-             booked_memory_bytes = booked_memory_bytes + $1 * vms.memory_bytes, \
-             booked_disk_bytes = booked_disk_bytes + $1 * vms.disk_bytes \
-             FROM vms WHERE vms.id = $2 AND hosts.id = vms.host";
-        let sign: i64 = match booking {
-            Booking::Add => 1,
-            Booking::Subtract => -1,
-        };
-        sqlx::query(SQL)
-            .bind(sign)
-            .bind(id.to_string())
-            .execute(self.connection())
-            .await
-            .map_err(StoreError::sql("book what is asked of a host"))?;
-        Ok(())
+        self.vm_labels_insert(new.asked.id, new.labels).await
     }
 
     /// Gives a VM to somebody.
@@ -361,16 +361,19 @@ impl Write {
         asked: &Asked,
         request: Option<&RequestId>,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
+        const SQL: &str = concat!(
+            book!("-", "$19"),
+            "; UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
              cpus = $6, memory_bytes = $7, disk_bytes = $8, power = $9, boot = $10, rootfs = $11, \
              authorized_keys = $12, needs = $13, options = $14, registry_secret = $15, barred = $16, idle_after = $17, \
-             request = $18 WHERE id = $19";
-        self.book(asked.id, Booking::Subtract).await?;
+             request = $18 WHERE id = $19; ",
+            book!("+", "$19")
+        );
         bind_asked(sqlx::query(SQL), asked, request)?
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("change what is asked of a VM"))?;
-        self.book(asked.id, Booking::Add).await
+        Ok(())
     }
 
     /// Forgets a VM that is gone, with what was seen of it.
@@ -378,21 +381,14 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn vm_delete(&mut self, id: VmId) -> Result<(), StoreError> {
-        self.book(id, Booking::Subtract).await?;
-        sqlx::query("DELETE FROM vms WHERE id = $1")
+        const SQL: &str = concat!(book!("-", "$1"), "; DELETE FROM vms WHERE id = $1");
+        sqlx::query(SQL)
             .bind(id.to_string())
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("forget a VM"))?;
         Ok(())
     }
-}
-
-/// What happens to the sum of a host.
-#[derive(Debug, Clone, Copy)]
-enum Booking {
-    Add,
-    Subtract,
 }
 
 pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;

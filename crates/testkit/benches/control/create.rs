@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use api::VmStatus;
 use jiff::Timestamp;
 use model::{Asked, RequestId, Status, VmId};
-use store::{NewAuditEntry, NewEvent, NewVm, Store, Vm};
+use store::{NewAuditEntry, NewEvent, NewVm, Record, Store, Vm};
 use testkit::Fault;
 
 use crate::figure::{Figure, Spread, milliseconds};
@@ -160,19 +160,22 @@ async fn insert(bare: &Store, model: &Vm, asked: &Asked) -> Result<(), Fault> {
         data: data.to_owned(),
         audience: None,
     });
-    write.events_insert(&events).await?;
-    write
-        .audit_insert(&NewAuditEntry {
-            at: now,
-            user: None,
-            token: None,
-            address: Some([127, 0, 0, 1].into()),
-            request: Some(RequestId::from_random(0)),
-            operation: "vm_create",
-            target: Some(asked.id.to_string()),
-            outcome: "ok",
-        })
-        .await?;
+    let entry = NewAuditEntry {
+        at: now,
+        user: None,
+        token: None,
+        address: Some([127, 0, 0, 1].into()),
+        request: Some(RequestId::from_random(0)),
+        operation: "vm_create",
+        target: Some(asked.id.to_string()),
+        outcome: "ok",
+    };
+    let record = Record {
+        audit: &[entry],
+        events: &events,
+        answer: None,
+    };
+    write.record(&record).await?;
     write.commit().await?;
     Ok(())
 }
