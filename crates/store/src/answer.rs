@@ -3,9 +3,8 @@
 
 use jiff::Timestamp;
 use model::{Digest, UserId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A request and how it was answered. User, method, path and key name it.
@@ -44,7 +43,7 @@ impl Read {
     ) -> Result<Option<Answer>, StoreError> {
         const SQL: &str = "SELECT * FROM answers \
              WHERE user_id = $1 AND method = $2 AND path = $3 AND key = $4 AND at > $5";
-        let found = sqlx::query(SQL)
+        let found = query(SQL)
             .bind(user.to_string())
             .bind(method)
             .bind(path)
@@ -61,7 +60,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn answer_is_due(&mut self, until: Timestamp) -> Result<bool, StoreError> {
-        let found = sqlx::query("SELECT 1 AS one FROM answers WHERE at <= $1 LIMIT 1")
+        let found = query("SELECT 1 AS one FROM answers WHERE at <= $1 LIMIT 1")
             .bind(until.as_millisecond())
             .fetch_optional(self.connection())
             .await
@@ -76,7 +75,7 @@ impl Read {
     pub async fn answer_users_beyond(&mut self, rows: u64, bytes: u64) -> Result<Vec<UserId>, StoreError> {
         const SQL: &str = "SELECT user_id FROM answers GROUP BY user_id \
              HAVING COUNT(*) > $1 OR SUM(OCTET_LENGTH(answer)) > $2";
-        let found = sqlx::query(SQL)
+        let found = query(SQL)
             .bind(row::keep("answers", rows)?)
             .bind(row::keep("answers", bytes)?)
             .fetch_all(self.connection())
@@ -87,6 +86,28 @@ impl Read {
 }
 
 impl Write {
+    /// Keeps an answer, in the place of one that is too old to count.
+    pub(crate) async fn answer_put(&mut self, answer: &Answer) -> Result<(), StoreError> {
+        const KEEP: &str = "INSERT INTO answers (user_id, method, path, key, body, operation, target, answer, at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (user_id, method, path, key) DO UPDATE \
+             SET body = excluded.body, operation = excluded.operation, target = excluded.target, \
+             answer = excluded.answer, at = excluded.at";
+        query(KEEP)
+            .bind(answer.user.to_string())
+            .bind(&answer.method)
+            .bind(&answer.path)
+            .bind(&answer.key)
+            .bind(answer.body.to_string())
+            .bind(&answer.operation)
+            .bind(answer.target.as_ref())
+            .bind(&answer.answer)
+            .bind(answer.at.as_millisecond())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("keep an answer"))?;
+        Ok(())
+    }
+
     /// Forgets up to so many answers that were given at a time or before, oldest first.
     ///
     /// # Errors
@@ -94,7 +115,7 @@ impl Write {
     pub async fn answer_prune(&mut self, until: Timestamp, at_once: u32) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM answers WHERE (user_id, method, path, key) IN \
              (SELECT user_id, method, path, key FROM answers WHERE at <= $1 ORDER BY at LIMIT $2)";
-        sqlx::query(SQL)
+        query(SQL)
             .bind(until.as_millisecond())
             .bind(i64::from(at_once))
             .execute(self.connection())
@@ -110,7 +131,7 @@ impl Write {
     pub async fn answer_prune_of_user(&mut self, user: UserId, at_once: u32) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM answers WHERE (user_id, method, path, key) IN \
              (SELECT user_id, method, path, key FROM answers WHERE user_id = $1 ORDER BY at LIMIT $2)";
-        sqlx::query(SQL)
+        query(SQL)
             .bind(user.to_string())
             .bind(i64::from(at_once))
             .execute(self.connection())
@@ -120,30 +141,7 @@ impl Write {
     }
 }
 
-/// Lets an answer be kept, in the place of one that is too old to count.
-pub(crate) fn insert(query: &mut QueryBuilder<Sqlite>, answer: &Answer) {
-    query.push(
-        "INSERT INTO answers (user_id, method, path, key, body, operation, target, answer, at) VALUES (",
-    );
-    query
-        .separated(", ")
-        .push_bind(answer.user.to_string())
-        .push_bind(answer.method.clone())
-        .push_bind(answer.path.clone())
-        .push_bind(answer.key.clone())
-        .push_bind(answer.body.to_string())
-        .push_bind(answer.operation.clone())
-        .push_bind(answer.target.clone())
-        .push_bind(answer.answer.clone())
-        .push_bind(answer.at.as_millisecond());
-    query.push(
-        ") ON CONFLICT (user_id, method, path, key) DO UPDATE \
-         SET body = excluded.body, operation = excluded.operation, target = excluded.target, \
-         answer = excluded.answer, at = excluded.at; ",
-    );
-}
-
-fn answer(row: &SqliteRow) -> Result<Answer, StoreError> {
+fn answer(row: &Row) -> Result<Answer, StoreError> {
     Ok(Answer {
         user: row::parsed(row, "user_id")?,
         method: row::text(row, "method")?,

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use model::{PrincipalName, RequestId, TokenId, UserId};
 
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::sql::{Builder, Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// Something that somebody did, or was refused.
@@ -99,7 +98,7 @@ impl Read {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE sequence < ");
+        let mut query = Builder::new("SELECT * FROM audit WHERE sequence < ");
         query.push_bind(before.map_or(Ok(i64::MAX), |before| row::keep("sequence", before))?);
         let texts = [
             (" AND user_id = ", filter.user.map(|user| user.to_string())),
@@ -134,7 +133,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn audit_due(&mut self, before: Timestamp, at_once: u32) -> Result<Option<u64>, StoreError> {
-        let rows = sqlx::query("SELECT sequence, at FROM audit ORDER BY sequence LIMIT $1")
+        let rows = query("SELECT sequence, at FROM audit ORDER BY sequence LIMIT $1")
             .bind(i64::from(at_once))
             .fetch_all(self.connection())
             .await
@@ -149,42 +148,43 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn audit_prune(&mut self, last: u64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM audit WHERE sequence <= $1")
+        query("DELETE FROM audit WHERE sequence <= $1")
             .bind(row::keep("sequence", last)?)
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("forget old audit entries"))?;
         Ok(())
     }
-}
 
-/// Lets entries be kept in their order, the last of them under the number that was drawn last.
-pub(crate) fn insert(query: &mut QueryBuilder<Sqlite>, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
-    for (place, entry) in entries.iter().enumerate() {
-        let before_last = row::keep("sequence", (entries.len() - 1 - place) as u64)?;
-        query.push(
-            "INSERT INTO audit (at, user_id, user_name, token, address, request, operation, target, outcome, \
-             sequence) SELECT ",
-        );
-        query
-            .separated(", ")
-            .push_bind(entry.at.as_millisecond())
-            .push_bind(entry.user.as_ref().map(|(id, _)| id.to_string()))
-            .push_bind(entry.user.as_ref().map(|(_, name)| name.to_string()))
-            .push_bind(entry.token.map(|id| id.to_string()))
-            .push_bind(entry.address.map(|address| address.to_string()))
-            .push_bind(entry.request.as_ref().map(ToString::to_string))
-            .push_bind(entry.operation)
-            .push_bind(entry.target.clone())
-            .push_bind(entry.outcome)
-            .push("value - ")
-            .push_bind_unseparated(before_last);
-        query.push(" FROM counters WHERE name = 'audit'; ");
+    /// Keeps entries in their order, under the numbers from this one on.
+    pub(crate) async fn audit_insert(
+        &mut self,
+        first: u64,
+        entries: &[NewAuditEntry],
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO audit (sequence, at, user_id, user_name, token, address, request, operation, \
+             target, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        for (sequence, entry) in (first..).zip(entries) {
+            query(SQL)
+                .bind(row::keep("sequence", sequence)?)
+                .bind(entry.at.as_millisecond())
+                .bind(entry.user.as_ref().map(|(id, _)| id.to_string()))
+                .bind(entry.user.as_ref().map(|(_, name)| name.to_string()))
+                .bind(entry.token.map(|id| id.to_string()))
+                .bind(entry.address.map(|address| address.to_string()))
+                .bind(entry.request.as_ref().map(ToString::to_string))
+                .bind(entry.operation)
+                .bind(entry.target.as_ref())
+                .bind(entry.outcome)
+                .execute(self.connection())
+                .await
+                .map_err(StoreError::sql("keep an audit entry"))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
+fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
     Ok(AuditEntry {
         sequence: row::number(row, "sequence")?,
         at: row::time(row, "at")?,

@@ -4,6 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
+
+use crate::sql::SqlError;
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the memory could not do.
@@ -45,7 +49,7 @@ pub enum StoreError {
         operation: &'static str,
         /// The cause.
         #[source]
-        source: Arc<sqlx::Error>,
+        source: Arc<SqlError>,
     },
     /// Another writer did not finish in time.
     #[error("cannot {operation}: the database stayed locked for too long")]
@@ -54,7 +58,7 @@ pub enum StoreError {
         operation: &'static str,
         /// The cause.
         #[source]
-        source: Arc<sqlx::Error>,
+        source: Arc<SqlError>,
     },
     /// The database refused.
     #[error("cannot {operation}")]
@@ -63,7 +67,7 @@ pub enum StoreError {
         operation: &'static str,
         /// The cause.
         #[source]
-        source: Arc<sqlx::Error>,
+        source: Arc<SqlError>,
     },
     /// A row holds what it cannot hold.
     #[error("column {column} of a row holds something it cannot hold")]
@@ -85,29 +89,32 @@ pub enum StoreError {
     },
 }
 
-/// SQLite's primary result codes (sqlite.org/rescode.html) that are told apart.
-const SQLITE_BUSY: i32 = 5;
-const SQLITE_FULL: i32 = 13;
-
 impl StoreError {
     /// Makes the error of an operation from the database's own.
-    pub(crate) fn sql(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
+    pub(crate) fn sql(operation: &'static str) -> impl Fn(SqlError) -> Self {
         move |source| Self::shared(operation, Arc::new(source))
     }
 
     /// The same from an error that several operations met together.
-    pub(crate) fn shared(operation: &'static str, source: Arc<sqlx::Error>) -> Self {
-        match primary_code(&source) {
-            Some(SQLITE_FULL) => Self::Full { operation, source },
-            Some(SQLITE_BUSY) => Self::Busy { operation, source },
-            _ if matches!(*source, sqlx::Error::PoolTimedOut) => Self::Busy { operation, source },
+    pub(crate) fn shared(operation: &'static str, source: Arc<SqlError>) -> Self {
+        match code_of(&source) {
+            Some(ErrorCode::DiskFull) => Self::Full { operation, source },
+            Some(ErrorCode::DatabaseBusy) => Self::Busy { operation, source },
+            _ if matches!(*source, SqlError::Late) => Self::Busy { operation, source },
             _ => Self::Sql { operation, source },
         }
     }
 }
 
-/// The low byte of SQLite's extended result code.
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<i32>().ok().map(|code| code & 0xff)
+/// SQLite's primary result code (sqlite.org/rescode.html).
+fn code_of(error: &SqlError) -> Option<ErrorCode> {
+    match error {
+        SqlError::Sqlite(error) => error.sqlite_error_code(),
+        SqlError::NoParameter(_)
+        | SqlError::NoRow
+        | SqlError::NoColumn(_)
+        | SqlError::OtherKind(_)
+        | SqlError::Late
+        | SqlError::Closed => None,
+    }
 }

@@ -7,13 +7,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use model::{UserId, VmId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
-
-/// Events in one statement: seven parameters each.
-const AT_ONCE: usize = 256;
 
 /// An event to be written with its change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +53,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn event_first(&mut self) -> Result<Option<u64>, StoreError> {
-        let row = sqlx::query("SELECT MIN(sequence) AS sequence FROM events")
+        let row = query("SELECT MIN(sequence) AS sequence FROM events")
             .fetch_one(self.connection())
             .await
             .map_err(StoreError::sql("read the oldest event's number"))?;
@@ -75,7 +71,7 @@ impl Read {
                 UNION SELECT principal FROM shares WHERE vm = $1) \
             SELECT principals.id FROM principals WHERE role IS NOT NULL AND id IN (SELECT id FROM may_use \
                 UNION SELECT user_id FROM members WHERE team IN (SELECT id FROM may_use))";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(vm.to_string())
             .fetch_all(self.connection())
             .await
@@ -91,7 +87,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn event_last(&mut self) -> Result<u64, StoreError> {
-        let found = sqlx::query("SELECT value FROM counters WHERE name = 'event'")
+        let found = query("SELECT value FROM counters WHERE name = 'event'")
             .fetch_optional(self.connection())
             .await
             .map_err(StoreError::sql("read the newest event's number"))?;
@@ -110,12 +106,12 @@ impl Read {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let query = match vm {
             Some(vm) => {
-                sqlx::query("SELECT * FROM events WHERE sequence > $1 AND vm = $3 ORDER BY sequence LIMIT $2")
+                query("SELECT * FROM events WHERE sequence > $1 AND vm = $3 ORDER BY sequence LIMIT $2")
                     .bind(row::keep("sequence", after)?)
                     .bind(i64::from(limit))
                     .bind(vm.to_string())
             }
-            None => sqlx::query("SELECT * FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+            None => query("SELECT * FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2")
                 .bind(row::keep("sequence", after)?)
                 .bind(i64::from(limit)),
         };
@@ -136,7 +132,7 @@ impl Read {
         at_once: u32,
     ) -> Result<Option<u64>, StoreError> {
         let beyond = self.event_last().await?.saturating_sub(keep);
-        let rows = sqlx::query("SELECT sequence, at FROM events ORDER BY sequence LIMIT $1")
+        let rows = query("SELECT sequence, at FROM events ORDER BY sequence LIMIT $1")
             .bind(i64::from(at_once))
             .fetch_all(self.connection())
             .await
@@ -149,7 +145,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn last_audience_fetch(&mut self, vm: VmId) -> Result<Option<BTreeSet<UserId>>, StoreError> {
-        let last = sqlx::query("SELECT audience FROM events WHERE vm = $1 AND audience IS NOT NULL")
+        let last = query("SELECT audience FROM events WHERE vm = $1 AND audience IS NOT NULL")
             .bind(vm.to_string())
             .fetch_optional(self.connection())
             .await
@@ -166,47 +162,38 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn event_prune(&mut self, last: u64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM events WHERE sequence <= $1")
+        query("DELETE FROM events WHERE sequence <= $1")
             .bind(row::keep("sequence", last)?)
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("forget old events"))?;
         Ok(())
     }
+
+    /// Writes events in their order, under the numbers from this one on.
+    pub(crate) async fn event_insert(&mut self, first: u64, events: &[NewEvent]) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO events (sequence, generation, audience, at, type, vm, data) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        for (sequence, event) in (first..).zip(events) {
+            let audience = event.audience.as_ref();
+            let audience = audience.map(|audience| row::keep_document("audience", audience));
+            query(SQL)
+                .bind(row::keep("sequence", sequence)?)
+                .bind(row::keep("generation", event.generation)?)
+                .bind(audience.transpose()?)
+                .bind(event.at.as_millisecond())
+                .bind(event.kind)
+                .bind(event.vm.to_string())
+                .bind(&event.data)
+                .execute(self.connection())
+                .await
+                .map_err(StoreError::sql("write events"))?;
+        }
+        Ok(())
+    }
 }
 
-/// Lets events be written in their order, the last of them under the number that was drawn last.
-pub(crate) fn insert(query: &mut QueryBuilder<Sqlite>, events: &[NewEvent]) -> Result<(), StoreError> {
-    let mut rows = Vec::with_capacity(events.len());
-    for (place, event) in events.iter().enumerate() {
-        let audience = event.audience.as_ref();
-        let audience = audience.map(|audience| row::keep_document("audience", audience));
-        rows.push((
-            row::keep("sequence", (events.len() - 1 - place) as u64)?,
-            row::keep("generation", event.generation)?,
-            audience.transpose()?,
-            event,
-        ));
-    }
-    for rows in rows.chunks(AT_ONCE) {
-        query.push("INSERT INTO events (sequence, generation, audience, at, type, vm, data) ");
-        query.push_values(rows, |mut values, (before_last, generation, audience, event)| {
-            values
-                .push("(SELECT value FROM counters WHERE name = 'event') - ")
-                .push_bind_unseparated(*before_last)
-                .push_bind(*generation)
-                .push_bind(audience.clone())
-                .push_bind(event.at.as_millisecond())
-                .push_bind(event.kind)
-                .push_bind(event.vm.to_string())
-                .push_bind(event.data.clone());
-        });
-        query.push("; ");
-    }
-    Ok(())
-}
-
-fn event(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
+fn event(row: &Row) -> Result<StoredEvent, StoreError> {
     Ok(StoredEvent {
         sequence: row::number(row, "sequence")?,
         at: row::time(row, "at")?,

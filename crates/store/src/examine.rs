@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Row};
-
+use crate::sql::{Connection, query};
 use crate::{StoreError, migrate};
 
 /// What a database is like.
@@ -32,31 +30,42 @@ pub async fn examine(path: &Path) -> Result<Examined, StoreError> {
     };
     // Reading beside a log needs the files that SQLite shares with whoever writes. Without one, nobody writes, and no
     // file needs to be made for looking.
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .immutable(!log.exists());
-    let connected = options.connect().await;
+    let connected = Connection::open_read_only(&address(path, !log.exists()));
     let mut connection = connected.map_err(StoreError::sql("open the database for reading"))?;
     let applied = migrate::applied(&mut connection).await?;
-    let examined = Examined {
+    Ok(Examined {
         missing: migrate::missing(&applied),
         unknown: migrate::unknown(&applied).cloned(),
         newest: applied.into_iter().last(),
         damage: damage(&mut connection).await?,
-    };
-    // It was only read.
-    let _ = connection.close().await;
-    Ok(examined)
+    })
+}
+
+/// SQLite's address of a file (sqlite.org/uri.html).
+fn address(path: &Path, immutable: bool) -> String {
+    let mut address = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                address.push(char::from(*byte))
+            }
+            _ => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if immutable {
+        address.push_str("?immutable=1");
+    }
+    address
 }
 
 /// SQLite's own look at every page (sqlite.org/pragma.html, "quick_check"); it says `ok` or what is wrong.
-async fn damage(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+async fn damage(connection: &mut Connection) -> Result<Option<String>, StoreError> {
     let failed = StoreError::sql("check the database");
-    let row = sqlx::query("PRAGMA quick_check(1)")
+    let row = query("PRAGMA quick_check(1)")
+        .long()
         .fetch_one(connection)
         .await
         .map_err(&failed)?;
-    let said: String = row.try_get(0).map_err(&failed)?;
-    Ok(Some(said).filter(|said| said != "ok"))
+    let said = row.text("quick_check").map_err(&failed)?;
+    Ok(Some(said.to_owned()).filter(|said| said != "ok"))
 }

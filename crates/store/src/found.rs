@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use model::{HostId, Seen, VmBody, VmId};
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A VM that a host has and that nobody here asked for.
@@ -29,7 +29,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn found_list(&mut self) -> Result<Vec<Found>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM found WHERE NOT EXISTS \
              (SELECT 1 FROM vms WHERE vms.id = found.vm AND vms.host = found.host) ORDER BY host, vm",
         )
@@ -44,7 +44,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn found_count_by_host(&mut self) -> Result<BTreeMap<HostId, u64>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT host, COUNT(*) AS count FROM found WHERE NOT EXISTS \
              (SELECT 1 FROM vms WHERE vms.id = found.vm AND vms.host = found.host) GROUP BY host",
         )
@@ -59,7 +59,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn found_list_of_host(&mut self, host: HostId) -> Result<Vec<Found>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM found WHERE host = $1 AND NOT EXISTS \
              (SELECT 1 FROM vms WHERE vms.id = found.vm AND vms.host = found.host) ORDER BY vm",
         )
@@ -75,7 +75,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn found_fetch(&mut self, host: HostId, vm: VmId) -> Result<Option<Found>, StoreError> {
-        let row = sqlx::query("SELECT * FROM found WHERE host = $1 AND vm = $2")
+        let row = query("SELECT * FROM found WHERE host = $1 AND vm = $2")
             .bind(host.to_string())
             .bind(vm.to_string())
             .fetch_optional(self.connection())
@@ -96,7 +96,7 @@ impl Write {
             ..found.seen.clone()
         };
         let body = found.body.as_ref();
-        sqlx::query(
+        query(
             "INSERT INTO found (host, vm, seen, body, observed_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (host, vm) DO UPDATE SET seen = excluded.seen, body = excluded.body, \
              observed_at = excluded.observed_at",
@@ -117,7 +117,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn found_delete(&mut self, host: HostId, vm: VmId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM found WHERE host = $1 AND vm = $2")
+        query("DELETE FROM found WHERE host = $1 AND vm = $2")
             .bind(host.to_string())
             .bind(vm.to_string())
             .execute(self.connection())
@@ -127,7 +127,7 @@ impl Write {
     }
 }
 
-fn found(row: &SqliteRow) -> Result<Found, StoreError> {
+fn found(row: &Row) -> Result<Found, StoreError> {
     Ok(Found {
         host: row::parsed(row, "host")?,
         vm: row::parsed(row, "vm")?,

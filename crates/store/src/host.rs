@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use model::{Capacity, Digest, Feature, HeldImage, HostId, HostName, InstallationId};
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A host.
@@ -79,7 +79,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn host_fetch(&mut self, id: HostId) -> Result<Option<Host>, StoreError> {
-        let found = sqlx::query("SELECT * FROM hosts WHERE id = $1")
+        let found = query("SELECT * FROM hosts WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(self.connection())
             .await
@@ -92,7 +92,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn host_list(&mut self) -> Result<Vec<Host>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM hosts ORDER BY name, id")
+        let rows = query("SELECT * FROM hosts ORDER BY name, id")
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read the hosts"))?;
@@ -108,7 +108,7 @@ impl Read {
     pub async fn host_room_list(&mut self) -> Result<Vec<HostRoom>, StoreError> {
         const SQL: &str = "SELECT id, name, installation, silent, cpus, memory_bytes, disk_bytes, features, \
              booked_cpus, booked_memory_bytes, booked_disk_bytes FROM hosts ORDER BY name, id";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read what hosts have room for"))?;
@@ -123,7 +123,7 @@ impl Write {
     /// The database refuses, or a number is beyond 63 bits.
     pub async fn host_put(&mut self, host: &Host) -> Result<(), StoreError> {
         let refused = host.refused.as_ref();
-        sqlx::query(PUT)
+        query(PUT)
             .bind(host.id.to_string())
             .bind(host.name.as_str())
             .bind(&host.version)
@@ -178,7 +178,7 @@ fn size(column: &'static str, bytes: Option<u64>) -> Result<Option<i64>, StoreEr
     bytes.map(|bytes| row::keep(column, bytes)).transpose()
 }
 
-fn host(row: &SqliteRow) -> Result<Host, StoreError> {
+fn host(row: &Row) -> Result<Host, StoreError> {
     Ok(Host {
         id: row::parsed(row, "id")?,
         name: row::parsed(row, "name")?,
@@ -201,7 +201,7 @@ fn host(row: &SqliteRow) -> Result<Host, StoreError> {
     })
 }
 
-fn refused(row: &SqliteRow) -> Result<Option<Refused>, StoreError> {
+fn refused(row: &Row) -> Result<Option<Refused>, StoreError> {
     let Some(plan) = row::number_or_none(row, "refused_plan")? else {
         return Ok(None);
     };
@@ -212,7 +212,7 @@ fn refused(row: &SqliteRow) -> Result<Option<Refused>, StoreError> {
     }))
 }
 
-fn capacity(row: &SqliteRow) -> Result<Option<Capacity>, StoreError> {
+fn capacity(row: &Row) -> Result<Option<Capacity>, StoreError> {
     if row::number_or_none(row, "cpus")?.is_none() {
         return Ok(None);
     }
@@ -223,7 +223,7 @@ fn capacity(row: &SqliteRow) -> Result<Option<Capacity>, StoreError> {
     }))
 }
 
-fn host_room(row: &SqliteRow) -> Result<HostRoom, StoreError> {
+fn host_room(row: &Row) -> Result<HostRoom, StoreError> {
     Ok(HostRoom {
         id: row::parsed(row, "id")?,
         name: row::parsed(row, "name")?,

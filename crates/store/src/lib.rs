@@ -20,8 +20,6 @@
 //!   of that name), since pages and prefixes of names rely on it;
 //! - a second writer's answers to what one writer cannot meet: `answers` inserted before the work, so that a twin waits; a
 //!   lock on the owner's row before names and quotas are looked at; `hosts` locked before what is booked there is summed;
-//! - what is several statements in one query here, with parameters that run through all of them (`turn`, `record`,
-//!   `vm_insert`): its protocol takes one at a time, and can send the next before the answer;
 //! - a limit in each part of a merged list (`vm_page`), which SQLite reads in order only as far as it is needed.
 //!
 //! What always holds:
@@ -47,6 +45,7 @@ mod planned;
 mod principal;
 mod probe;
 mod quota;
+mod readers;
 mod record;
 mod row;
 mod secret;
@@ -54,6 +53,7 @@ mod seen;
 mod session;
 mod share;
 mod sign_in_code;
+mod sql;
 mod ssh_key;
 mod token;
 mod turn;
@@ -78,6 +78,7 @@ pub use record::Record;
 pub use session::{Read, Write};
 pub use share::Share;
 pub use sign_in_code::SignInCode;
+pub use sql::SqlError;
 pub use ssh_key::SshKey;
 pub use token::Token;
 pub use vm::{NewVm, Owner, Vm};

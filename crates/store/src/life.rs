@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use model::VmId;
-use sqlx::sqlite::SqliteRow;
 
-use crate::vm::{Query, select, vm};
+use crate::sql::Query;
+use crate::sql::{Row, query};
+use crate::vm::{select, vm};
 use crate::{Read, StoreError, Vm, Write, row};
 
 /// How long an expired VM is kept where nothing else is said: 72 h.
@@ -46,7 +47,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_list_expiring(&mut self, until: Timestamp) -> Result<Vec<Vm>, StoreError> {
-        let rows = sqlx::query(select!(
+        let rows = query(select!(
             "WHERE vms.expires_at <= $1 AND vms.remove = 0 ORDER BY vms.expires_at, vms.id"
         ))
         .bind(until.as_millisecond())
@@ -61,7 +62,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_list_leased(&mut self) -> Result<Vec<Vm>, StoreError> {
-        let rows = sqlx::query(select!(
+        let rows = query(select!(
             "WHERE vms.lease IS NOT NULL AND vms.remove = 0 ORDER BY vms.id"
         ))
         .fetch_all(self.connection())
@@ -78,7 +79,7 @@ impl Write {
     /// The database refuses.
     pub async fn vm_life_update(&mut self, id: VmId, life: &Life) -> Result<(), StoreError> {
         bind_life(
-            sqlx::query(
+            query(
                 "UPDATE vms SET ttl = $1, expires_at = $2, grace = $3, stopped_at = $4, warned = $5, lease = $6 \
                  WHERE id = $7",
             ),
@@ -93,7 +94,7 @@ impl Write {
 }
 
 /// Binds the next six parameters: `ttl` to `lease`, as the schema orders them.
-pub(crate) fn bind_life<'q>(query: Query<'q>, life: &Life) -> Result<Query<'q>, StoreError> {
+pub(crate) fn bind_life(query: Query, life: &Life) -> Result<Query, StoreError> {
     let seconds = |column, length: Option<u64>| length.map(|length| row::keep(column, length)).transpose();
     Ok(query
         .bind(seconds("ttl", life.ttl)?)
@@ -104,7 +105,7 @@ pub(crate) fn bind_life<'q>(query: Query<'q>, life: &Life) -> Result<Query<'q>, 
         .bind(seconds("lease", life.lease)?))
 }
 
-pub(crate) fn life(row: &SqliteRow) -> Result<Life, StoreError> {
+pub(crate) fn life(row: &Row) -> Result<Life, StoreError> {
     Ok(Life {
         ttl: row::number_or_none(row, "ttl")?,
         expires_at: row::time_or_none(row, "expires_at")?,

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use model::{PrincipalName, TeamId, TeamRole, UserId};
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A user in a team.
@@ -40,7 +40,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn member_fetch(&mut self, team: TeamId, user: UserId) -> Result<Option<Member>, StoreError> {
-        let found = sqlx::query(select!("WHERE members.team = $1 AND members.user_id = $2"))
+        let found = query(select!("WHERE members.team = $1 AND members.user_id = $2"))
             .bind(team.to_string())
             .bind(user.to_string())
             .fetch_optional(self.connection())
@@ -54,7 +54,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn member_list_of_team(&mut self, team: TeamId) -> Result<Vec<Member>, StoreError> {
-        let rows = sqlx::query(select!("WHERE members.team = $1 ORDER BY users.name"))
+        let rows = query(select!("WHERE members.team = $1 ORDER BY users.name"))
             .bind(team.to_string())
             .fetch_all(self.connection())
             .await
@@ -67,7 +67,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn member_list_of_user(&mut self, user: UserId) -> Result<Vec<Member>, StoreError> {
-        let rows = sqlx::query(select!("WHERE members.user_id = $1 ORDER BY teams.name"))
+        let rows = query(select!("WHERE members.user_id = $1 ORDER BY teams.name"))
             .bind(user.to_string())
             .fetch_all(self.connection())
             .await
@@ -88,7 +88,7 @@ impl Write {
         role: TeamRole,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO members (team, user_id, role, added_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (team, user_id) DO UPDATE SET role = excluded.role",
         )
@@ -107,7 +107,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn member_delete(&mut self, team: TeamId, user: UserId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM members WHERE team = $1 AND user_id = $2")
+        query("DELETE FROM members WHERE team = $1 AND user_id = $2")
             .bind(team.to_string())
             .bind(user.to_string())
             .execute(self.connection())
@@ -117,7 +117,7 @@ impl Write {
     }
 }
 
-fn member(row: &SqliteRow) -> Result<Member, StoreError> {
+fn member(row: &Row) -> Result<Member, StoreError> {
     Ok(Member {
         team: row::parsed(row, "team")?,
         team_name: row::parsed(row, "team_name")?,

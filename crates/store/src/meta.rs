@@ -2,6 +2,7 @@
 
 use model::{InstallationId, TokenId, UserId};
 
+use crate::sql::query;
 use crate::{Read, StoreError, Write, row};
 
 /// The user whose token lies in the file.
@@ -19,7 +20,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn installation_fetch(&mut self) -> Result<Option<InstallationId>, StoreError> {
-        let found = sqlx::query("SELECT value FROM meta WHERE name = 'installation'")
+        let found = query("SELECT value FROM meta WHERE name = 'installation'")
             .fetch_optional(self.connection())
             .await
             .map_err(StoreError::sql("read the installation's id"))?;
@@ -31,7 +32,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn local_admin_fetch(&mut self) -> Result<LocalAdmin, StoreError> {
-        let rows = sqlx::query("SELECT name, value FROM meta WHERE name IN ('admin', 'admin_token')")
+        let rows = query("SELECT name, value FROM meta WHERE name IN ('admin', 'admin_token')")
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read who the local admin is"))?;
@@ -52,7 +53,7 @@ impl Write {
     /// # Errors
     /// It was drawn before, or the database refuses.
     pub async fn installation_insert(&mut self, id: InstallationId) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('installation', $1)")
+        query("INSERT INTO meta (name, value) VALUES ('installation', $1)")
             .bind(id.to_string())
             .execute(self.connection())
             .await
@@ -77,7 +78,7 @@ impl Write {
     }
 
     async fn meta_put(&mut self, name: &'static str, value: &str) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO meta (name, value) VALUES ($1, $2) \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )
@@ -87,5 +88,19 @@ impl Write {
         .await
         .map_err(StoreError::sql("keep a fact of the installation"))?;
         Ok(())
+    }
+
+    /// Draws the next numbers of a counter, from 1, and gives the first of them. Its row stays locked until the commit, so
+    /// numbers rise in the order of commits.
+    pub(crate) async fn counter_draw(&mut self, name: &'static str, many: usize) -> Result<u64, StoreError> {
+        const SQL: &str = "INSERT INTO counters (name, value) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value";
+        let drawn = query(SQL)
+            .bind(name)
+            .bind(row::keep("value", many as u64)?)
+            .fetch_one(self.connection())
+            .await
+            .map_err(StoreError::sql("draw the next number"))?;
+        Ok(row::number(&drawn, "value")? + 1 - many as u64)
     }
 }

@@ -3,9 +3,8 @@
 
 use std::path::Path;
 
-use sqlx::{Connection, Row, SqliteConnection, SqliteExecutor};
-
 use crate::StoreError;
+use crate::sql::{Connection, SqlError, query};
 
 /// One dated change.
 struct Migration {
@@ -57,13 +56,10 @@ const CREATE_LIST: &str =
     "CREATE TABLE IF NOT EXISTS schema_changes (name TEXT PRIMARY KEY, position BIGINT NOT NULL)";
 
 /// Applies what the database lacks.
-pub(crate) async fn bring_up_to_date(
-    connection: &mut SqliteConnection,
-    path: &Path,
-) -> Result<(), StoreError> {
-    let list = sqlx::query(CREATE_LIST).execute(&mut *connection).await;
+pub(crate) async fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let list = connection.run(CREATE_LIST);
     list.map_err(StoreError::sql("make the list of schema changes"))?;
-    let applied = applied(&mut *connection).await?;
+    let applied = applied(connection).await?;
     if let Some(unknown) = unknown(&applied) {
         return Err(StoreError::Newer {
             path: path.to_owned(),
@@ -91,33 +87,33 @@ pub(crate) fn missing(applied: &[String]) -> usize {
 }
 
 /// The changes that a database has, oldest first.
-pub(crate) async fn applied<'c>(executor: impl SqliteExecutor<'c>) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn applied(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("read the list of schema changes");
-    let rows = sqlx::query("SELECT name FROM schema_changes ORDER BY position")
-        .fetch_all(executor)
+    let rows = query("SELECT name FROM schema_changes ORDER BY position")
+        .fetch_all(connection)
         .await
         .map_err(&failed)?;
     rows.iter()
-        .map(|row| row.try_get("name").map_err(&failed))
+        .map(|row| row.text("name").map(str::to_owned).map_err(&failed))
         .collect()
 }
 
-async fn apply(
-    connection: &mut SqliteConnection,
-    migration: &Migration,
-    position: i64,
-) -> Result<(), StoreError> {
-    let failed = StoreError::sql("change the schema");
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-    sqlx::raw_sql(migration.sql)
-        .execute(&mut *transaction)
-        .await
-        .map_err(&failed)?;
-    sqlx::query("INSERT INTO schema_changes (name, position) VALUES ($1, $2)")
+async fn apply(connection: &mut Connection, migration: &Migration, position: i64) -> Result<(), StoreError> {
+    let applied = apply_in(connection, migration, position).await;
+    if applied.is_err() && connection.is_in_transaction() {
+        // What went wrong says more than why it could not be undone, which the program's end does as well.
+        let _ = connection.run("ROLLBACK");
+    }
+    applied.map_err(StoreError::sql("change the schema"))
+}
+
+async fn apply_in(connection: &mut Connection, migration: &Migration, position: i64) -> Result<(), SqlError> {
+    connection.run("BEGIN IMMEDIATE")?;
+    connection.run(migration.sql)?;
+    query("INSERT INTO schema_changes (name, position) VALUES ($1, $2)")
         .bind(migration.name)
         .bind(position)
-        .execute(&mut *transaction)
-        .await
-        .map_err(&failed)?;
-    transaction.commit().await.map_err(&failed)
+        .execute(connection)
+        .await?;
+    connection.run("COMMIT")
 }

@@ -7,26 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlitePool};
-
+use crate::readers::Readers;
+use crate::sql::Connection;
 use crate::turn::Turns;
 use crate::{Read, StoreError, Write, migrate};
 
 /// How long a statement waits for a lock that somebody outside (a backup tool, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a caller waits for a reader.
-const READER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Readers at once. Each costs about 2 MB of page cache when used; fewer make lists wait behind each other.
-const READERS: u32 = 4;
-
 /// The memory of control; clones share it.
 #[derive(Clone)]
 pub struct Store {
     turns: Turns,
-    readers: SqlitePool,
+    readers: Readers,
     /// Held for as long as any clone lives.
     _lock: Arc<File>,
 }
@@ -39,22 +32,11 @@ impl Store {
     /// schema fails.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = prepare(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let mut first = options
-            .connect()
-            .await
-            .map_err(StoreError::sql("open the database"))?;
+        let failed = StoreError::sql("open the database");
+        let mut first = Connection::open(path, BUSY_TIMEOUT).map_err(&failed)?;
         migrate::bring_up_to_date(&mut first, path).await?;
-        let turns = Turns::open(first, options.clone());
-        let readers = readers()
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(StoreError::sql("open the database for reading"))?;
+        let turns = Turns::open(first, path, BUSY_TIMEOUT);
+        let readers = Readers::open(path, BUSY_TIMEOUT).map_err(failed)?;
         Ok(Self {
             turns,
             readers,
@@ -67,17 +49,19 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn read(&self) -> Result<Read, StoreError> {
-        let begun = self.readers.begin().await;
-        begun.map(Read::new).map_err(StoreError::sql("begin to read"))
+        let failed = StoreError::sql("begin to read");
+        let mut reader = self.readers.take().await.map_err(&failed)?;
+        reader.begin().map_err(failed)?;
+        Ok(Read::new(reader))
     }
 
-    /// For a single question, which needs no transaction around it: that would be three statements for one.
+    /// For a single question, which needs no transaction around it.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn glance(&self) -> Result<Read, StoreError> {
-        let reader = self.readers.acquire().await;
-        reader.map(Read::glance).map_err(StoreError::sql("begin to read"))
+        let reader = self.readers.take().await;
+        reader.map(Read::new).map_err(StoreError::sql("begin to read"))
     }
 
     /// Waits for its turn and begins to write, see [`crate::turn`]. What is read through it cannot change under it.
@@ -93,17 +77,6 @@ impl Store {
         self.readers.close().await;
         self.turns.close().await;
     }
-}
-
-fn readers() -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        // All at once: one that is opened for somebody who goes away meanwhile would outlive the pool.
-        .min_connections(READERS)
-        .max_connections(READERS)
-        .acquire_timeout(READER_TIMEOUT)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
 }
 
 /// Makes the directory and the file, and locks a file beside it. The lock is the kernel's (`flock(2)`), so it ends

@@ -2,8 +2,8 @@
 //! outlives. Whoever loses the right to the VM later loses those sessions too, so their keys are remembered here.
 
 use model::{UserId, VmId};
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::sql::{Builder, query};
 use crate::{Read, StoreError, Write, row};
 
 impl Read {
@@ -12,7 +12,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn past_key_vms(&mut self, user: UserId) -> Result<Vec<VmId>, StoreError> {
-        let rows = sqlx::query("SELECT DISTINCT vm FROM past_keys WHERE user_id = $1 ORDER BY vm")
+        let rows = query("SELECT DISTINCT vm FROM past_keys WHERE user_id = $1 ORDER BY vm")
             .bind(user.to_string())
             .fetch_all(self.connection())
             .await
@@ -28,7 +28,7 @@ impl Read {
         const SQL: &str = "\
             SELECT vm, COUNT(*) AS many FROM past_keys WHERE user_id = $1 \
             GROUP BY vm ORDER BY many DESC, vm LIMIT 1";
-        let found = sqlx::query(SQL)
+        let found = query(SQL)
             .bind(user.to_string())
             .fetch_optional(self.connection())
             .await
@@ -50,15 +50,13 @@ impl Write {
         user: UserId,
         fingerprint: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO past_keys (vm, user_id, fingerprint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        )
-        .bind(vm.to_string())
-        .bind(user.to_string())
-        .bind(fingerprint)
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("remember a past key"))?;
+        query("INSERT INTO past_keys (vm, user_id, fingerprint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(vm.to_string())
+            .bind(user.to_string())
+            .bind(fingerprint)
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("remember a past key"))?;
         Ok(())
     }
 
@@ -71,12 +69,9 @@ impl Write {
         if users.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM past_keys WHERE vm = ");
+        let mut query = Builder::new("DELETE FROM past_keys WHERE vm = ");
         query.push_bind(vm.to_string()).push(" AND user_id IN (");
-        let mut listed = query.separated(", ");
-        for user in users {
-            listed.push_bind(user.to_string());
-        }
+        query.push_list(users.iter().map(ToString::to_string));
         query.push(
             ") AND NOT EXISTS (SELECT 1 FROM principals WHERE principals.id = past_keys.user_id \
              AND principals.disabled = 0 AND EXISTS (SELECT 1 FROM \
@@ -98,7 +93,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn past_keys_delete(&mut self, vm: VmId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM past_keys WHERE vm = $1")
+        query("DELETE FROM past_keys WHERE vm = $1")
             .bind(vm.to_string())
             .execute(self.connection())
             .await

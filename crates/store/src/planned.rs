@@ -2,6 +2,7 @@
 
 use model::{Digest, HostId, VmId};
 
+use crate::sql::{Row, query};
 use crate::vm::{select, vm};
 use crate::{Read, StoreError, Vm, Write, row};
 
@@ -24,19 +25,13 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn planned_list(&mut self, host: HostId) -> Result<Vec<PlannedVm>, StoreError> {
-        // All in one row: there are thousands of these, and each row is handed from thread to thread.
-        const SQL: &str = "SELECT string_agg(id || ' ' || placement || ' ' || generation || ' ' || remove, ',' \
-             ORDER BY id) AS planned FROM vms WHERE host = $1";
-        let row = sqlx::query(SQL)
+        const SQL: &str = "SELECT id, placement, generation, remove FROM vms WHERE host = $1 ORDER BY id";
+        let rows = query(SQL)
             .bind(host.to_string())
-            .fetch_one(self.connection())
+            .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read what is planned for a host"))?;
-        let list = row::text_or_none(&row, "planned")?.unwrap_or_default();
-        let entries = list.split(',').filter(|entry| !entry.is_empty());
-        entries
-            .map(|entry| planned(entry).ok_or_else(|| row::damaged("planned")(NotPlanned(entry.to_owned()))))
-            .collect()
+        rows.iter().map(planned).collect()
     }
 
     /// The VMs of a host of which it has not said that it holds what is asked, by id.
@@ -48,7 +43,7 @@ impl Read {
             "WHERE vms.host = $1 AND (seen.vm IS NULL OR seen.placement <> vms.placement \
              OR seen.accepted <> vms.generation) ORDER BY vms.id"
         );
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(host.to_string())
             .fetch_all(self.connection())
             .await
@@ -68,7 +63,7 @@ impl Write {
         before: (u64, Option<Digest>),
         now: (u64, Digest),
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE hosts SET plan_number = $1, plan_content = $2 \
              WHERE id = $3 AND plan_number = $4 AND plan_content IS NOT DISTINCT FROM $5",
         )
@@ -80,22 +75,15 @@ impl Write {
         .execute(self.connection())
         .await
         .map_err(StoreError::sql("number a plan"))?;
-        Ok(done.rows_affected() > 0)
+        Ok(done > 0)
     }
 }
 
-/// A row of VMs that says something else than what a plan needs.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no VM of a plan")]
-struct NotPlanned(String);
-
-fn planned(entry: &str) -> Option<PlannedVm> {
-    let mut words = entry.split(' ');
-    let mut next = || words.next();
-    Some(PlannedVm {
-        id: next()?.parse().ok()?,
-        placement: next()?.parse().ok()?,
-        generation: next()?.parse().ok()?,
-        remove: next()? != "0",
+fn planned(row: &Row) -> Result<PlannedVm, StoreError> {
+    Ok(PlannedVm {
+        id: row::parsed(row, "id")?,
+        placement: row::number(row, "placement")?,
+        generation: row::number(row, "generation")?,
+        remove: row::flag(row, "remove")?,
     })
 }

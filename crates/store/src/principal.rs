@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use model::{PrincipalId, PrincipalName, Role, TeamId, UserId};
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A user.
@@ -89,7 +89,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn principal_fetch(&mut self, id: PrincipalId) -> Result<Option<Principal>, StoreError> {
-        let found = sqlx::query("SELECT * FROM principals WHERE id = $1")
+        let found = query("SELECT * FROM principals WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(self.connection())
             .await
@@ -105,7 +105,7 @@ impl Read {
         &mut self,
         name: &PrincipalName,
     ) -> Result<Option<Principal>, StoreError> {
-        let found = sqlx::query("SELECT * FROM principals WHERE name = $1")
+        let found = query("SELECT * FROM principals WHERE name = $1")
             .bind(name.as_str())
             .fetch_optional(self.connection())
             .await
@@ -118,7 +118,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn user_list(&mut self) -> Result<Vec<User>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM principals WHERE role IS NOT NULL ORDER BY name")
+        let rows = query("SELECT * FROM principals WHERE role IS NOT NULL ORDER BY name")
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read the users"))?;
@@ -131,13 +131,12 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn admin_fetch_besides(&mut self, user: UserId) -> Result<Option<UserId>, StoreError> {
-        let found =
-            sqlx::query("SELECT id FROM principals WHERE role = $1 AND disabled = 0 AND id <> $2 LIMIT 1")
-                .bind(Role::Admin.as_str())
-                .bind(user.to_string())
-                .fetch_optional(self.connection())
-                .await
-                .map_err(StoreError::sql("look for another admin"))?;
+        let found = query("SELECT id FROM principals WHERE role = $1 AND disabled = 0 AND id <> $2 LIMIT 1")
+            .bind(Role::Admin.as_str())
+            .bind(user.to_string())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(StoreError::sql("look for another admin"))?;
         found.as_ref().map(|row| row::parsed(row, "id")).transpose()
     }
 
@@ -146,7 +145,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn team_list(&mut self) -> Result<Vec<Team>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM principals WHERE role IS NULL ORDER BY name")
+        let rows = query("SELECT * FROM principals WHERE role IS NULL ORDER BY name")
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read the teams"))?;
@@ -165,17 +164,15 @@ impl Write {
             Principal::User(user) => (Some(user.role.as_str()), user.disabled, user.created_at),
             Principal::Team(team) => (None, false, team.created_at),
         };
-        sqlx::query(
-            "INSERT INTO principals (id, name, role, disabled, created_at) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(principal.id().to_string())
-        .bind(principal.name().as_str())
-        .bind(role)
-        .bind(i64::from(disabled))
-        .bind(created_at.as_millisecond())
-        .execute(self.connection())
-        .await
-        .map_err(StoreError::sql("keep a new user or team"))?;
+        query("INSERT INTO principals (id, name, role, disabled, created_at) VALUES ($1, $2, $3, $4, $5)")
+            .bind(principal.id().to_string())
+            .bind(principal.name().as_str())
+            .bind(role)
+            .bind(i64::from(disabled))
+            .bind(created_at.as_millisecond())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("keep a new user or team"))?;
         Ok(())
     }
 
@@ -184,7 +181,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn user_update(&mut self, user: &User) -> Result<(), StoreError> {
-        sqlx::query("UPDATE principals SET role = $1, disabled = $2 WHERE id = $3")
+        query("UPDATE principals SET role = $1, disabled = $2 WHERE id = $3")
             .bind(user.role.as_str())
             .bind(i64::from(user.disabled))
             .bind(user.id.to_string())
@@ -199,7 +196,7 @@ impl Write {
     /// # Errors
     /// It owns a VM still, or the database refuses.
     pub async fn principal_delete(&mut self, id: PrincipalId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM principals WHERE id = $1")
+        query("DELETE FROM principals WHERE id = $1")
             .bind(id.to_string())
             .execute(self.connection())
             .await
@@ -216,7 +213,7 @@ impl Write {
             "UPDATE vms SET owner = $1 WHERE owner IS NULL",
             "UPDATE tokens SET user_id = $1 WHERE user_id IS NULL",
         ] {
-            sqlx::query(sql)
+            query(sql)
                 .bind(user.to_string())
                 .execute(self.connection())
                 .await
@@ -226,7 +223,7 @@ impl Write {
     }
 }
 
-pub(crate) fn principal(row: &SqliteRow) -> Result<Principal, StoreError> {
+pub(crate) fn principal(row: &Row) -> Result<Principal, StoreError> {
     let name = row::parsed(row, "name")?;
     let created_at = row::time(row, "created_at")?;
     Ok(match row::parsed(row, "id")? {

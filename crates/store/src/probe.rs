@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::sql::query;
 use crate::{StoreError, Write};
 
 impl Write {
@@ -10,7 +11,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn probe_put(&mut self, at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO meta (name, value) VALUES ('probed_at', $1) \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )

@@ -1,9 +1,9 @@
 //! How much users and teams may own, and how much they do.
 
 use model::{Limits, PrincipalId, Usage};
-use sqlx::sqlite::SqliteRow;
 
 use crate::principal::principal;
+use crate::sql::{Row, query};
 use crate::{Principal, Read, StoreError, Write, row};
 
 impl Read {
@@ -12,7 +12,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn quota_fetch(&mut self, of: PrincipalId) -> Result<Limits, StoreError> {
-        let found = sqlx::query("SELECT * FROM quotas WHERE principal = $1")
+        let found = query("SELECT * FROM quotas WHERE principal = $1")
             .bind(of.to_string())
             .fetch_optional(self.connection())
             .await
@@ -32,7 +32,7 @@ impl Read {
         const SQL: &str = "SELECT principals.*, quotas.vms, quotas.cpus, quotas.memory_bytes, quotas.disk_bytes, \
              quotas.running FROM principals LEFT JOIN quotas ON quotas.principal = principals.id \
              WHERE principals.name > $1 ORDER BY principals.name LIMIT $2";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(behind)
             .bind(i64::from(limit))
             .fetch_all(self.connection())
@@ -54,7 +54,7 @@ impl Read {
              CAST(COALESCE(SUM(CASE WHEN power = 'on' THEN memory_bytes END), 0) AS BIGINT) AS memory_bytes, \
              CAST(COALESCE(SUM(CASE WHEN power = 'on' THEN 1 END), 0) AS BIGINT) AS running \
              FROM vms WHERE owner = $1 AND remove = 0";
-        let row = sqlx::query(SQL)
+        let row = query(SQL)
             .bind(owner.to_string())
             .fetch_one(self.connection())
             .await
@@ -80,7 +80,7 @@ impl Write {
              cpus = excluded.cpus, memory_bytes = excluded.memory_bytes, disk_bytes = excluded.disk_bytes, \
              running = excluded.running";
         let keep = |column, limit: Option<u64>| limit.map(|limit| row::keep(column, limit)).transpose();
-        sqlx::query(SQL)
+        query(SQL)
             .bind(of.to_string())
             .bind(keep("vms", limits.vms)?)
             .bind(keep("cpus", limits.cpus)?)
@@ -98,7 +98,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn quota_delete(&mut self, of: PrincipalId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM quotas WHERE principal = $1")
+        query("DELETE FROM quotas WHERE principal = $1")
             .bind(of.to_string())
             .execute(self.connection())
             .await
@@ -107,7 +107,7 @@ impl Write {
     }
 }
 
-fn limits(row: &SqliteRow) -> Result<Limits, StoreError> {
+fn limits(row: &Row) -> Result<Limits, StoreError> {
     Ok(Limits {
         vms: row::number_or_none(row, "vms")?,
         cpus: row::number_or_none(row, "cpus")?,

@@ -8,62 +8,62 @@ use jiff::Timestamp;
 use model::HostId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use crate::StoreError;
+use crate::sql::Row;
 
 /// A text that is none of the words it may be; `FromStr` errors need not be `'static` errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct NotOne(String);
 
-pub(crate) fn text(row: &SqliteRow, column: &'static str) -> Result<String, StoreError> {
-    row.try_get(column).map_err(damaged(column))
+pub(crate) fn text(row: &Row, column: &'static str) -> Result<String, StoreError> {
+    row.text(column).map(str::to_owned).map_err(damaged(column))
 }
 
-pub(crate) fn text_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<String>, StoreError> {
-    row.try_get(column).map_err(damaged(column))
+pub(crate) fn text_or_none(row: &Row, column: &'static str) -> Result<Option<String>, StoreError> {
+    let text = row.text_or_none(column).map_err(damaged(column))?;
+    Ok(text.map(str::to_owned))
 }
 
-pub(crate) fn number(row: &SqliteRow, column: &'static str) -> Result<u64, StoreError> {
-    let value: i64 = row.try_get(column).map_err(damaged(column))?;
+pub(crate) fn number(row: &Row, column: &'static str) -> Result<u64, StoreError> {
+    let value = row.number(column).map_err(damaged(column))?;
     u64::try_from(value).map_err(damaged(column))
 }
 
-pub(crate) fn number_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column).map_err(damaged(column))?;
+pub(crate) fn number_or_none(row: &Row, column: &'static str) -> Result<Option<u64>, StoreError> {
+    let value = row.number_or_none(column).map_err(damaged(column))?;
     value.map(u64::try_from).transpose().map_err(damaged(column))
 }
 
-pub(crate) fn small(row: &SqliteRow, column: &'static str) -> Result<u32, StoreError> {
+pub(crate) fn small(row: &Row, column: &'static str) -> Result<u32, StoreError> {
     u32::try_from(number(row, column)?).map_err(damaged(column))
 }
 
-pub(crate) fn flag(row: &SqliteRow, column: &'static str) -> Result<bool, StoreError> {
+pub(crate) fn flag(row: &Row, column: &'static str) -> Result<bool, StoreError> {
     Ok(number(row, column)? != 0)
 }
 
-pub(crate) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
-    let millisecond: i64 = row.try_get(column).map_err(damaged(column))?;
+pub(crate) fn time(row: &Row, column: &'static str) -> Result<Timestamp, StoreError> {
+    let millisecond = row.number(column).map_err(damaged(column))?;
     Timestamp::from_millisecond(millisecond).map_err(damaged(column))
 }
 
-pub(crate) fn time_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
-    let millisecond: Option<i64> = row.try_get(column).map_err(damaged(column))?;
+pub(crate) fn time_or_none(row: &Row, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let millisecond = row.number_or_none(column).map_err(damaged(column))?;
     let time = millisecond.map(Timestamp::from_millisecond).transpose();
     time.map_err(damaged(column))
 }
 
 /// A host and its count.
-pub(crate) fn count_of_host(row: &SqliteRow) -> Result<(HostId, u64), StoreError> {
+pub(crate) fn count_of_host(row: &Row) -> Result<(HostId, u64), StoreError> {
     Ok((parsed(row, "host")?, number(row, "count")?))
 }
 
 /// The greatest number of the rows that are due by their number and time. One whose clock ran ahead goes with those behind
 /// it, so that it holds nothing up.
 pub(crate) fn last_due(
-    rows: &[SqliteRow],
+    rows: &[Row],
     is_due: impl Fn(u64, Timestamp) -> bool,
 ) -> Result<Option<u64>, StoreError> {
     let mut last = None;
@@ -76,32 +76,31 @@ pub(crate) fn last_due(
     Ok(last)
 }
 
-pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
+pub(crate) fn parsed<T>(row: &Row, column: &'static str) -> Result<T, StoreError>
 where
     T: FromStr<Err: Display>,
 {
-    parse(&text(row, column)?, column)
+    parse(row.text(column).map_err(damaged(column))?, column)
 }
 
-pub(crate) fn parsed_or_none<T>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError>
+pub(crate) fn parsed_or_none<T>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError>
 where
     T: FromStr<Err: Display>,
 {
-    text_or_none(row, column)?
-        .map(|text| parse(&text, column))
-        .transpose()
+    let text = row.text_or_none(column).map_err(damaged(column))?;
+    text.map(|text| parse(text, column)).transpose()
 }
 
-pub(crate) fn document<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
-    serde_json::from_str(&text(row, column)?).map_err(damaged(column))
+pub(crate) fn document<T: DeserializeOwned>(row: &Row, column: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(row.text(column).map_err(damaged(column))?).map_err(damaged(column))
 }
 
 pub(crate) fn document_or_none<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &Row,
     column: &'static str,
 ) -> Result<Option<T>, StoreError> {
-    text_or_none(row, column)?
-        .map(|text| serde_json::from_str(&text).map_err(damaged(column)))
+    let text = row.text_or_none(column).map_err(damaged(column))?;
+    text.map(|text| serde_json::from_str(text).map_err(damaged(column)))
         .transpose()
 }
 

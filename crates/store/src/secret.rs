@@ -2,6 +2,7 @@
 
 use model::{RegistryCredentials, SecretRef, UserId, VmId};
 
+use crate::sql::query;
 use crate::{Read, StoreError, Write, row};
 
 impl Read {
@@ -14,7 +15,7 @@ impl Read {
         vm: VmId,
         secret: SecretRef,
     ) -> Result<Option<RegistryCredentials>, StoreError> {
-        let found = sqlx::query("SELECT data FROM secrets WHERE id = $1 AND vm = $2 AND version = $3")
+        let found = query("SELECT data FROM secrets WHERE id = $1 AND vm = $2 AND version = $3")
             .bind(secret.id.to_string())
             .bind(vm.to_string())
             .bind(row::keep("version", secret.version)?)
@@ -29,7 +30,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn secret_presenter_fetch(&mut self, vm: VmId) -> Result<Option<UserId>, StoreError> {
-        let found = sqlx::query("SELECT presented_by FROM secrets WHERE vm = $1")
+        let found = query("SELECT presented_by FROM secrets WHERE vm = $1")
             .bind(vm.to_string())
             .fetch_optional(self.connection())
             .await
@@ -56,7 +57,7 @@ impl Write {
         const SQL: &str = "INSERT INTO secrets (id, vm, version, presented_by, data) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, presented_by = excluded.presented_by, \
              data = excluded.data";
-        sqlx::query(SQL)
+        query(SQL)
             .bind(secret.id.to_string())
             .bind(vm.to_string())
             .bind(row::keep("version", secret.version)?)
@@ -73,7 +74,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn secret_delete(&mut self, vm: VmId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM secrets WHERE vm = $1")
+        query("DELETE FROM secrets WHERE vm = $1")
             .bind(vm.to_string())
             .execute(self.connection())
             .await

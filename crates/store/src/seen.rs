@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use model::{Digest, ImageRef, Seen, UserId, VmId};
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::sql::query;
 use crate::{Read, StoreError, Write, row};
 
 impl Read {
@@ -17,7 +17,7 @@ impl Read {
             SELECT vms.image, seen.seen FROM vms JOIN seen ON seen.vm = vms.id \
             WHERE vms.owner IN (SELECT id FROM of_user) \
             OR vms.id IN (SELECT vm FROM shares WHERE principal IN (SELECT id FROM of_user))";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(user.to_string())
             .fetch_all(self.connection())
             .await
@@ -33,43 +33,26 @@ impl Read {
     }
 }
 
-/// Rows written in one statement.
-const AT_ONCE: usize = 256;
-
 impl Write {
     /// Keeps what was seen of VMs in the place of what was seen before, without stages: progress is never kept.
     ///
     /// # Errors
     /// A VM is unknown, or the database refuses.
     pub async fn seen_put(&mut self, seen: &[(VmId, Seen)], at: Timestamp) -> Result<(), StoreError> {
-        let mut rows = Vec::with_capacity(seen.len());
+        const SQL: &str = "INSERT INTO seen (vm, seen, placement, accepted, observed_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (vm) DO UPDATE SET seen = excluded.seen, \
+             observed_at = excluded.observed_at, placement = excluded.placement, accepted = excluded.accepted";
         for (vm, seen) in seen {
             let kept = Seen {
                 stage: None,
                 ..seen.clone()
             };
-            rows.push((
-                vm.to_string(),
-                row::keep_document("seen", &kept)?,
-                row::keep("placement", seen.placement)?,
-                row::keep("accepted", seen.accepted)?,
-            ));
-        }
-        for rows in rows.chunks(AT_ONCE) {
-            QueryBuilder::<Sqlite>::new("INSERT INTO seen (vm, seen, placement, accepted, observed_at) ")
-                .push_values(rows, |mut values, (vm, seen, placement, accepted)| {
-                    values
-                        .push_bind(vm)
-                        .push_bind(seen)
-                        .push_bind(placement)
-                        .push_bind(accepted)
-                        .push_bind(at.as_millisecond());
-                })
-                .push(
-                    " ON CONFLICT (vm) DO UPDATE SET seen = excluded.seen, observed_at = excluded.observed_at, \
-                     placement = excluded.placement, accepted = excluded.accepted",
-                )
-                .build()
+            query(SQL)
+                .bind(vm.to_string())
+                .bind(row::keep_document("seen", &kept)?)
+                .bind(row::keep("placement", seen.placement)?)
+                .bind(row::keep("accepted", seen.accepted)?)
+                .bind(at.as_millisecond())
                 .execute(self.connection())
                 .await
                 .map_err(StoreError::sql("keep what was seen of VMs"))?;

@@ -2,10 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
-
 use crate::StoreError;
+use crate::readers::Reader;
+use crate::sql::Connection;
 use crate::turn::Turn;
 
 /// One moment of the database: all questions are answered as of the first. From [`crate::Store::glance`], each as of its
@@ -16,29 +15,20 @@ pub struct Read {
 
 /// What the questions go through.
 enum Access {
-    Moment(Transaction<'static, Sqlite>),
-    /// In no transaction: each question is one of its own.
-    Glance(PoolConnection<Sqlite>),
+    Reader(Reader),
     Turn(Turn),
 }
 
 impl Read {
-    pub(crate) const fn new(moment: Transaction<'static, Sqlite>) -> Self {
+    pub(crate) const fn new(reader: Reader) -> Self {
         Self {
-            access: Access::Moment(moment),
+            access: Access::Reader(reader),
         }
     }
 
-    pub(crate) const fn glance(reader: PoolConnection<Sqlite>) -> Self {
-        Self {
-            access: Access::Glance(reader),
-        }
-    }
-
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+    pub(crate) fn connection(&mut self) -> &mut Connection {
         match &mut self.access {
-            Access::Moment(moment) => moment,
-            Access::Glance(reader) => reader,
+            Access::Reader(reader) => reader.connection(),
             Access::Turn(turn) => turn.connection(),
         }
     }
@@ -66,8 +56,7 @@ impl Write {
     pub async fn commit(self) -> Result<(), StoreError> {
         match self.read.access {
             Access::Turn(turn) => turn.commit().await,
-            Access::Moment(moment) => moment.commit().await.map_err(StoreError::sql("end to read")),
-            Access::Glance(_) => Ok(()),
+            Access::Reader(_) => Ok(()),
         }
     }
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use model::{PrincipalId, PrincipalName, Right, UserId, VmId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
+use crate::sql::{Builder, Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A VM is shared with somebody.
@@ -39,7 +38,7 @@ impl Read {
             UNION ALL \
             SELECT access FROM shares WHERE vm = $1 AND (principal = $2 \
             OR principal IN (SELECT team FROM members WHERE user_id = $2))";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(vm.to_string())
             .bind(user.to_string())
             .fetch_all(self.connection())
@@ -65,8 +64,7 @@ impl Read {
             return Ok(BTreeMap::new());
         }
         let user = user.to_string();
-        let mut query =
-            QueryBuilder::<Sqlite>::new("SELECT vms.id, 'own' AS access FROM vms WHERE vms.owner = ");
+        let mut query = Builder::new("SELECT vms.id, 'own' AS access FROM vms WHERE vms.owner = ");
         query.push_bind(&user);
         among(query.push(" AND vms.id IN "), vms);
         query.push(
@@ -99,7 +97,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn share_list_of_vm(&mut self, vm: VmId) -> Result<Vec<Share>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT shares.*, principals.name AS principal_name FROM shares \
              JOIN principals ON principals.id = shares.principal WHERE shares.vm = $1 ORDER BY principals.name",
         )
@@ -119,7 +117,7 @@ impl Read {
             WITH of_principal (id) AS (SELECT $1 UNION SELECT team FROM members WHERE user_id = $1) \
             SELECT id FROM vms WHERE owner IN (SELECT id FROM of_principal) \
             UNION SELECT vm FROM shares WHERE principal IN (SELECT id FROM of_principal)";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(principal.to_string())
             .fetch_all(self.connection())
             .await
@@ -132,7 +130,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_ids_of_owner(&mut self, owner: PrincipalId) -> Result<Vec<VmId>, StoreError> {
-        let rows = sqlx::query("SELECT id FROM vms WHERE owner = $1 ORDER BY created_at, id")
+        let rows = query("SELECT id FROM vms WHERE owner = $1 ORDER BY created_at, id")
             .bind(owner.to_string())
             .fetch_all(self.connection())
             .await
@@ -145,12 +143,12 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_count_of_owner(&mut self, owner: PrincipalId) -> Result<u64, StoreError> {
-        let row = sqlx::query("SELECT COUNT(*) AS vms FROM vms WHERE owner = $1")
+        let row = query("SELECT COUNT(*) AS vms FROM vms WHERE owner = $1")
             .bind(owner.to_string())
             .fetch_one(self.connection())
             .await
             .map_err(StoreError::sql("count the VMs of somebody"))?;
-        let count: i64 = row.try_get("vms").map_err(row::damaged("vms"))?;
+        let count = row.number("vms").map_err(row::damaged("vms"))?;
         u64::try_from(count).map_err(row::damaged("vms"))
     }
 }
@@ -167,7 +165,7 @@ impl Write {
         right: Right,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO shares (vm, principal, access, added_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (vm, principal) DO UPDATE SET access = excluded.access",
         )
@@ -186,7 +184,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn share_delete(&mut self, vm: VmId, principal: PrincipalId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM shares WHERE vm = $1 AND principal = $2")
+        query("DELETE FROM shares WHERE vm = $1 AND principal = $2")
             .bind(vm.to_string())
             .bind(principal.to_string())
             .execute(self.connection())
@@ -196,15 +194,14 @@ impl Write {
     }
 }
 
-fn among(query: &mut QueryBuilder<Sqlite>, vms: &[VmId]) {
-    let mut list = query.push("(").separated(", ");
-    for vm in vms {
-        list.push_bind(vm.to_string());
-    }
-    query.push(")");
+fn among(query: &mut Builder, vms: &[VmId]) {
+    query
+        .push("(")
+        .push_list(vms.iter().map(ToString::to_string))
+        .push(")");
 }
 
-fn share(row: &SqliteRow) -> Result<Share, StoreError> {
+fn share(row: &Row) -> Result<Share, StoreError> {
     Ok(Share {
         vm: row::parsed(row, "vm")?,
         principal: row::parsed(row, "principal")?,

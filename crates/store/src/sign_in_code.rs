@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use model::{Digest, Scope, UserId};
 
+use crate::sql::query;
 use crate::{Read, StoreError, Write, row};
 
 /// A code that was given out and not used yet.
@@ -28,7 +29,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn sign_in_code_fetch(&mut self, digest: Digest) -> Result<Option<SignInCode>, StoreError> {
-        let found = sqlx::query("SELECT * FROM sign_in_codes WHERE digest = $1")
+        let found = query("SELECT * FROM sign_in_codes WHERE digest = $1")
             .bind(digest.to_string())
             .fetch_optional(self.connection())
             .await
@@ -58,7 +59,7 @@ impl Write {
         let scopes = scopes
             .map(|scopes| row::keep_document("scopes", scopes))
             .transpose()?;
-        sqlx::query(
+        query(
             "INSERT INTO sign_in_codes (digest, user_id, expires_at, scopes, token_expires_at) \
              VALUES ($1, $2, $3, $4, $5)",
         )
@@ -78,7 +79,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn sign_in_codes_delete(&mut self, user: UserId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sign_in_codes WHERE user_id = $1")
+        query("DELETE FROM sign_in_codes WHERE user_id = $1")
             .bind(user.to_string())
             .execute(self.connection())
             .await

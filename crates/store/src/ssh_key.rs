@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use model::{PrincipalId, PublicKey, UserId, VmId};
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, Write, row};
 
 /// A user's SSH key.
@@ -23,7 +23,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn ssh_key_list_of_user(&mut self, user: UserId) -> Result<Vec<SshKey>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM ssh_keys WHERE user_id = $1 ORDER BY added_at, fingerprint")
+        let rows = query("SELECT * FROM ssh_keys WHERE user_id = $1 ORDER BY added_at, fingerprint")
             .bind(user.to_string())
             .fetch_all(self.connection())
             .await
@@ -40,7 +40,7 @@ impl Read {
         user: UserId,
         fingerprint: &str,
     ) -> Result<Option<SshKey>, StoreError> {
-        let found = sqlx::query("SELECT * FROM ssh_keys WHERE user_id = $1 AND fingerprint = $2")
+        let found = query("SELECT * FROM ssh_keys WHERE user_id = $1 AND fingerprint = $2")
             .bind(user.to_string())
             .bind(fingerprint)
             .fetch_optional(self.connection())
@@ -58,7 +58,7 @@ impl Read {
             SELECT ssh_keys.* FROM ssh_keys JOIN principals ON principals.id = ssh_keys.user_id \
             WHERE (ssh_keys.user_id = $1 OR ssh_keys.user_id IN (SELECT user_id FROM members WHERE team = $1)) \
             AND principals.disabled = 0 ORDER BY ssh_keys.added_at, ssh_keys.user_id, ssh_keys.fingerprint";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(owner.to_string())
             .fetch_all(self.connection())
             .await
@@ -80,7 +80,7 @@ impl Read {
             SELECT ssh_keys.* FROM ssh_keys JOIN principals ON principals.id = ssh_keys.user_id \
             WHERE ssh_keys.user_id IN (SELECT id FROM people) AND principals.disabled = 0 \
             ORDER BY ssh_keys.added_at, ssh_keys.user_id, ssh_keys.fingerprint";
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(vm.to_string())
             .bind(i64::from(accounts))
             .fetch_all(self.connection())
@@ -96,7 +96,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn ssh_key_put(&mut self, key: &SshKey) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO ssh_keys (user_id, fingerprint, line, added_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (user_id, fingerprint) DO UPDATE SET line = excluded.line",
         )
@@ -115,17 +115,17 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn ssh_key_delete(&mut self, user: UserId, fingerprint: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM ssh_keys WHERE user_id = $1 AND fingerprint = $2")
+        let done = query("DELETE FROM ssh_keys WHERE user_id = $1 AND fingerprint = $2")
             .bind(user.to_string())
             .bind(fingerprint)
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("forget a user's key"))?;
-        Ok(done.rows_affected() > 0)
+        Ok(done > 0)
     }
 }
 
-fn ssh_key(row: &SqliteRow) -> Result<SshKey, StoreError> {
+fn ssh_key(row: &Row) -> Result<SshKey, StoreError> {
     Ok(SshKey {
         user: row::parsed(row, "user_id")?,
         key: row::parsed(row, "line")?,

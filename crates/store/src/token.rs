@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use model::{Digest, Scope, TokenId, UserId};
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{Row, query};
 use crate::{Read, StoreError, User, Write, row};
 
 /// A token that was given out.
@@ -50,7 +50,7 @@ impl Read {
         &mut self,
         digest: Digest,
     ) -> Result<Option<(Token, User)>, StoreError> {
-        let found = sqlx::query(with_user!("WHERE tokens.digest = $1"))
+        let found = query(with_user!("WHERE tokens.digest = $1"))
             .bind(digest.to_string())
             .fetch_optional(self.connection())
             .await
@@ -67,7 +67,7 @@ impl Read {
         user: UserId,
         id: TokenId,
     ) -> Result<Option<Token>, StoreError> {
-        let found = sqlx::query("SELECT * FROM tokens WHERE user_id = $1 AND id = $2")
+        let found = query("SELECT * FROM tokens WHERE user_id = $1 AND id = $2")
             .bind(user.to_string())
             .bind(id.to_string())
             .fetch_optional(self.connection())
@@ -85,7 +85,7 @@ impl Read {
         user: UserId,
         id: TokenId,
     ) -> Result<Option<(Token, User)>, StoreError> {
-        let found = sqlx::query(with_user!("WHERE tokens.user_id = $1 AND tokens.id = $2"))
+        let found = query(with_user!("WHERE tokens.user_id = $1 AND tokens.id = $2"))
             .bind(user.to_string())
             .bind(id.to_string())
             .fetch_optional(self.connection())
@@ -99,7 +99,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn token_list_of_user(&mut self, user: UserId) -> Result<Vec<Token>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tokens WHERE user_id = $1 ORDER BY created_at, id")
+        let rows = query("SELECT * FROM tokens WHERE user_id = $1 ORDER BY created_at, id")
             .bind(user.to_string())
             .fetch_all(self.connection())
             .await
@@ -114,7 +114,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn token_insert(&mut self, token: &Token) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO tokens (id, user_id, name, digest, scopes, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
@@ -136,7 +136,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn token_use_update(&mut self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("UPDATE tokens SET last_used_at = $1 WHERE id = $2")
+        query("UPDATE tokens SET last_used_at = $1 WHERE id = $2")
             .bind(at.as_millisecond())
             .bind(id.to_string())
             .execute(self.connection())
@@ -150,7 +150,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn token_delete(&mut self, id: TokenId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM tokens WHERE id = $1")
+        query("DELETE FROM tokens WHERE id = $1")
             .bind(id.to_string())
             .execute(self.connection())
             .await
@@ -159,7 +159,7 @@ impl Write {
     }
 }
 
-fn token_with_user(row: &SqliteRow) -> Result<(Token, User), StoreError> {
+fn token_with_user(row: &Row) -> Result<(Token, User), StoreError> {
     let token = token(row)?;
     let user = User {
         id: token.user,
@@ -171,7 +171,7 @@ fn token_with_user(row: &SqliteRow) -> Result<(Token, User), StoreError> {
     Ok((token, user))
 }
 
-fn token(row: &SqliteRow) -> Result<Token, StoreError> {
+fn token(row: &Row) -> Result<Token, StoreError> {
     Ok(Token {
         id: row::parsed(row, "id")?,
         user: row::parsed(row, "user_id")?,

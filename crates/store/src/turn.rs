@@ -11,32 +11,29 @@
 //! that is alone is committed at once; the more there are, the more share a sync. The queue is fair, so none waits for
 //! more than those before it.
 //!
-//! A statement that is handed to the connection's thread takes longer on its way than the database needs for most of them. So
-//! what ends one change goes with what begins the next, and a commit releases by itself.
-//!
 //! What always holds:
 //!
 //! - A change is answered after the commit that holds it, never before.
 //! - A change sees what those before it in the transaction wrote; where their commit fails, its own fails with it.
 //! - A change that was dropped is undone before the next one begins.
-//! - What goes on with the connection goes on in tasks of its own, so a caller that goes away breaks nothing off.
+//! - Only the task that commits waits for the disk, so a caller that goes away breaks nothing off.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 use crate::StoreError;
+use crate::sql::{Connection, SqlError, elsewhere};
 
 /// How long a caller waits for its turn at the one writer.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What became of a transaction; all who share it are told the same.
-type Outcome = Result<(), Arc<sqlx::Error>>;
+type Outcome = Result<(), Arc<SqlError>>;
 
 /// Where changes queue up; clones are the same place.
 #[derive(Clone)]
@@ -49,8 +46,11 @@ pub(crate) struct Turns {
 
 /// The connection that writes, and the changes that share its transaction.
 struct Writer {
-    options: SqliteConnectOptions,
-    connection: SqliteConnection,
+    connection: Connection,
+    /// Where another in its place is opened.
+    path: PathBuf,
+    /// How long it waits for a lock that somebody outside holds.
+    busy_timeout: Duration,
     state: State,
     newest: Newest,
     /// A task is in the queue that ends the transaction.
@@ -87,11 +87,12 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// With a connection that is in no transaction, and the options for another in its place.
-    pub(crate) fn open(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    /// With a connection that is in no transaction, and what another in its place needs.
+    pub(crate) fn open(connection: Connection, path: &Path, busy_timeout: Duration) -> Self {
         let writer = Writer {
-            options,
             connection,
+            path: path.to_owned(),
+            busy_timeout,
             state: State::Idle,
             newest: Newest::Dropped,
             ending: false,
@@ -110,32 +111,27 @@ impl Turns {
     pub(crate) async fn take(&self) -> Result<Turn, StoreError> {
         let failed = StoreError::sql("begin a change");
         let Ok(place) = timeout(TURN_TIMEOUT, self.writer.clone().lock_owned()).await else {
-            return Err(failed(sqlx::Error::PoolTimedOut));
+            return Err(failed(SqlError::Late));
         };
         let Ok(mut writer) = OwnedMutexGuard::try_map(place, Option::as_mut) else {
-            return Err(failed(sqlx::Error::PoolClosed));
+            return Err(failed(SqlError::Closed));
         };
-        let turns = self.clone();
-        let begun = self.runtime.spawn(async move {
-            writer.begin().await?;
-            Ok(Turn {
-                turns,
-                writer,
-                over: false,
-            })
-        });
-        begun
-            .await
-            .unwrap_or_else(|_| Err(Arc::new(sqlx::Error::PoolClosed)))
-            .map_err(|error| StoreError::shared("begin a change", error))
+        let begun = writer.begin();
+        begun.map_err(|error| StoreError::shared("begin a change", error))?;
+        Ok(Turn {
+            turns: self.clone(),
+            writer,
+            over: false,
+        })
     }
 
     /// Ends what is under way and closes the database; nothing is written from now on.
     pub(crate) async fn close(&self) {
         if let Some(mut writer) = self.writer.lock().await.take() {
-            writer.end().await;
-            // What was committed is there, however this ends.
-            drop(writer.connection.close().await);
+            elsewhere(|| {
+                writer.end();
+                drop(writer);
+            });
         }
     }
 
@@ -147,14 +143,14 @@ impl Turns {
         let queued = self.writer.clone().lock_owned();
         self.runtime.spawn(async move {
             if let Some(writer) = queued.await.as_mut() {
-                writer.end().await;
+                elsewhere(|| writer.end());
             }
         });
     }
 }
 
 impl Turn {
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+    pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.writer.connection
     }
 
@@ -172,7 +168,7 @@ impl Turn {
         match ended.await {
             Ok(outcome) => outcome.map_err(|error| StoreError::shared("commit a change", error)),
             // The program ends.
-            Err(_) => Err(StoreError::sql("commit a change")(sqlx::Error::PoolClosed)),
+            Err(_) => Err(StoreError::sql("commit a change")(SqlError::Closed)),
         }
     }
 }
@@ -187,20 +183,19 @@ impl Drop for Turn {
 }
 
 impl Writer {
-    async fn begin(&mut self) -> Outcome {
+    fn begin(&mut self) -> Outcome {
         if self.state == State::Lost {
             // The one before is closed, which undoes whatever it was in the middle of.
-            self.connection = self.options.connect().await.map_err(Arc::new)?;
+            self.connection = Connection::open(&self.path, self.busy_timeout).map_err(Arc::new)?;
             self.state = State::Idle;
         }
-        let first = match (self.state, self.newest) {
-            // Takes the write lock at once, so what is read through the transaction cannot change under it.
-            (State::Idle | State::Lost, _) => "BEGIN IMMEDIATE; SAVEPOINT change",
-            (State::Open, Newest::Ready) => "RELEASE change; SAVEPOINT change",
+        let begun = match (self.state, self.newest) {
+            (State::Idle | State::Lost, _) => self.begin_first(),
+            (State::Open, Newest::Ready) => self.connection.run("RELEASE change; SAVEPOINT change"),
             // Which leaves the savepoint where it is.
-            (State::Open, Newest::Dropped) => "ROLLBACK TO change",
+            (State::Open, Newest::Dropped) => self.connection.run("ROLLBACK TO change"),
         };
-        match self.run(first).await {
+        match begun {
             Ok(()) => {
                 self.state = State::Open;
                 Ok(())
@@ -209,8 +204,21 @@ impl Writer {
         }
     }
 
+    /// Begins a transaction and its first change. It takes the write lock at once, so what is read through the transaction
+    /// cannot change under it.
+    fn begin_first(&self) -> Result<(), SqlError> {
+        const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT change";
+        self.connection.wait_for_locks(Duration::ZERO)?;
+        let begun = self.connection.run(BEGIN);
+        self.connection.wait_for_locks(self.busy_timeout)?;
+        match begun {
+            Err(error) if error.is_busy() => elsewhere(|| self.connection.run(BEGIN)),
+            begun => begun,
+        }
+    }
+
     /// Ends the transaction: those who are ready learn what became of it.
-    async fn end(&mut self) {
+    fn end(&mut self) {
         self.ending = false;
         if self.state != State::Open {
             return;
@@ -220,7 +228,7 @@ impl Writer {
             Newest::Ready => "COMMIT",
             Newest::Dropped => "ROLLBACK TO change; COMMIT",
         };
-        match self.run(last).await {
+        match self.connection.run(last) {
             Ok(()) => {
                 self.state = State::Idle;
                 self.tell(&Ok(()));
@@ -232,7 +240,7 @@ impl Writer {
     }
 
     /// The transaction is no more, and nothing of it was kept: the disk was full, say.
-    fn lose(&mut self, error: sqlx::Error) -> Arc<sqlx::Error> {
+    fn lose(&mut self, error: SqlError) -> Arc<SqlError> {
         self.state = State::Lost;
         let error = Arc::new(error);
         self.tell(&Err(error.clone()));
@@ -244,10 +252,5 @@ impl Writer {
             // Whoever does not wait any more need not know.
             drop(ready.send(outcome.clone()));
         }
-    }
-
-    async fn run(&mut self, statements: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::query(statements).execute(&mut self.connection).await?;
-        Ok(())
     }
 }

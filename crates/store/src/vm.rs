@@ -7,14 +7,10 @@ use model::{
     Asked, ByteSize, Capacity, HostId, HostName, Power, PrincipalId, PrincipalName, PublicKey, RequestId,
     Right, Seen, UserId, VmBody, VmId, VmName,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
 use crate::life::{bind_life, life};
+use crate::sql::{Query, Row, query};
 use crate::{Life, Read, StoreError, Write, row};
-
-/// VMs read in one statement.
-const AT_ONCE: usize = 256;
 
 /// A VM as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,31 +109,13 @@ macro_rules! select {
 
 pub(crate) use select;
 
-/// Adds what is asked of the VM of a parameter to the sum of its host, or takes it away. Summing all of them for each new
-/// one would cost milliseconds among thousands.
-macro_rules! book {
-    ($sign:literal, $vm:literal) => {
-        concat!(
-            "UPDATE hosts SET booked_cpus = booked_cpus ",
-            $sign,
-            " vms.cpus, booked_memory_bytes = booked_memory_bytes ",
-            $sign,
-            " vms.memory_bytes, booked_disk_bytes = booked_disk_bytes ",
-            $sign,
-            " vms.disk_bytes FROM vms WHERE vms.id = ",
-            $vm,
-            " AND hosts.id = vms.host"
-        )
-    };
-}
-
 impl Read {
     /// A VM by its id.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_fetch(&mut self, id: VmId) -> Result<Option<Vm>, StoreError> {
-        let found = sqlx::query(select!("WHERE vms.id = $1"))
+        let found = query(select!("WHERE vms.id = $1"))
             .bind(id.to_string())
             .fetch_optional(self.connection())
             .await
@@ -151,18 +129,8 @@ impl Read {
     /// The database cannot be read.
     pub async fn vm_list_by_id(&mut self, ids: &[VmId]) -> Result<Vec<Vm>, StoreError> {
         let mut vms = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(AT_ONCE) {
-            let mut query = QueryBuilder::<Sqlite>::new(select!("WHERE vms.id IN ("));
-            let mut list = query.separated(", ");
-            for id in ids {
-                list.push_bind(id.to_string());
-            }
-            query.push(")");
-            let rows = query.build().fetch_all(self.connection()).await;
-            let rows = rows.map_err(StoreError::sql("read VMs"))?;
-            for row in &rows {
-                vms.push(vm(row)?);
-            }
+        for id in ids {
+            vms.extend(self.vm_fetch(*id).await?);
         }
         Ok(vms)
     }
@@ -179,7 +147,7 @@ impl Read {
         const SQL: &str = select!(
             "WHERE vms.owner = $1 AND vms.name = $2 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT 1"
         );
-        let found = sqlx::query(SQL)
+        let found = query(SQL)
             .bind(owner.to_string())
             .bind(name.as_str())
             .fetch_optional(self.connection())
@@ -193,7 +161,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_name_is_taken(&mut self, owner: PrincipalId, name: &VmName) -> Result<bool, StoreError> {
-        let found = sqlx::query("SELECT 1 FROM vms WHERE owner = $1 AND name = $2 AND remove = 0")
+        let found = query("SELECT 1 FROM vms WHERE owner = $1 AND name = $2 AND remove = 0")
             .bind(owner.to_string())
             .bind(name.as_str())
             .fetch_optional(self.connection())
@@ -209,7 +177,7 @@ impl Read {
     pub async fn vm_list_by_name(&mut self, name: &VmName, limit: u32) -> Result<Vec<Vm>, StoreError> {
         const SQL: &str =
             select!("WHERE vms.name = $1 ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT $2");
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(name.as_str())
             .bind(i64::from(limit))
             .fetch_all(self.connection())
@@ -237,7 +205,7 @@ impl Read {
              SELECT $2 UNION SELECT team FROM members WHERE user_id = $2)) \
              ORDER BY vms.remove, vms.created_at DESC, vms.id DESC LIMIT $3"
         );
-        let rows = sqlx::query(SQL)
+        let rows = query(SQL)
             .bind(name.as_str())
             .bind(user.to_string())
             .bind(i64::from(limit))
@@ -252,7 +220,8 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_list(&mut self) -> Result<Vec<Vm>, StoreError> {
-        let rows = sqlx::query(select!("ORDER BY vms.created_at, vms.id"))
+        let rows = query(select!("ORDER BY vms.created_at, vms.id"))
+            .long()
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read the VMs"))?;
@@ -264,7 +233,8 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_list_of_host(&mut self, host: HostId) -> Result<Vec<Vm>, StoreError> {
-        let rows = sqlx::query(select!("WHERE vms.host = $1 ORDER BY vms.id"))
+        let rows = query(select!("WHERE vms.host = $1 ORDER BY vms.id"))
+            .long()
             .bind(host.to_string())
             .fetch_all(self.connection())
             .await
@@ -277,7 +247,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_count_by_host(&mut self) -> Result<BTreeMap<HostId, u64>, StoreError> {
-        let rows = sqlx::query("SELECT host, COUNT(*) AS count FROM vms GROUP BY host")
+        let rows = query("SELECT host, COUNT(*) AS count FROM vms GROUP BY host")
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("count the VMs of the hosts"))?;
@@ -289,7 +259,7 @@ impl Read {
     /// # Errors
     /// The database cannot be read.
     pub async fn vm_sum_by_host(&mut self) -> Result<BTreeMap<HostId, Capacity>, StoreError> {
-        let rows = sqlx::query("SELECT id, booked_cpus, booked_memory_bytes, booked_disk_bytes FROM hosts")
+        let rows = query("SELECT id, booked_cpus, booked_memory_bytes, booked_disk_bytes FROM hosts")
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read what is asked of the hosts"))?;
@@ -303,15 +273,12 @@ impl Write {
     /// # Errors
     /// The name or id is taken, the host is unknown, or the database refuses.
     pub async fn vm_insert(&mut self, new: &NewVm<'_>) -> Result<(), StoreError> {
-        const SQL: &str = concat!(
-            "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
+        const SQL: &str = "INSERT INTO vms (placement, generation, remove, name, image, cpus, memory_bytes, \
              disk_bytes, power, boot, rootfs, authorized_keys, needs, options, registry_secret, barred, idle_after, \
              request, id, ttl, expires_at, grace, stopped_at, warned, lease, owner, own_keys, account_keys, host, labels, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-             $22, $23, $24, $25, $26, $27, $28, $29, $30, $31); ",
-            book!("+", "$19")
-        );
-        bind_life(bind_asked(sqlx::query(SQL), new.asked, new.request)?, new.life)?
+             $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)";
+        bind_life(bind_asked(query(SQL), new.asked, new.request)?, new.life)?
             .bind(new.owner.to_string())
             .bind(row::keep_document("own_keys", &new.own_keys)?)
             .bind(i64::from(new.account_keys))
@@ -321,7 +288,28 @@ impl Write {
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("keep a new VM"))?;
-        self.vm_labels_insert(new.asked.id, new.labels).await
+        self.vm_labels_insert(new.asked.id, new.labels).await?;
+        self.book(new.asked.id, Booking::Add).await
+    }
+
+    /// Adds what is asked of a VM to the sum of its host, or takes it away. Summing all of them for each new one would
+    /// cost milliseconds among thousands.
+    async fn book(&mut self, id: VmId, booking: Booking) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE hosts SET booked_cpus = booked_cpus + $1 * vms.cpus, \
+             booked_memory_bytes = booked_memory_bytes + $1 * vms.memory_bytes, \
+             booked_disk_bytes = booked_disk_bytes + $1 * vms.disk_bytes \
+             FROM vms WHERE vms.id = $2 AND hosts.id = vms.host";
+        let sign: i64 = match booking {
+            Booking::Add => 1,
+            Booking::Subtract => -1,
+        };
+        query(SQL)
+            .bind(sign)
+            .bind(id.to_string())
+            .execute(self.connection())
+            .await
+            .map_err(StoreError::sql("book what is asked of a host"))?;
+        Ok(())
     }
 
     /// Gives a VM to somebody.
@@ -329,7 +317,7 @@ impl Write {
     /// # Errors
     /// The new owner has a VM of that name, or the database refuses.
     pub async fn vm_owner_update(&mut self, id: VmId, owner: PrincipalId) -> Result<(), StoreError> {
-        sqlx::query("UPDATE vms SET owner = $1 WHERE id = $2")
+        query("UPDATE vms SET owner = $1 WHERE id = $2")
             .bind(owner.to_string())
             .bind(id.to_string())
             .execute(self.connection())
@@ -343,7 +331,7 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn vm_own_keys_update(&mut self, id: VmId, keys: &[PublicKey]) -> Result<(), StoreError> {
-        sqlx::query("UPDATE vms SET own_keys = $1 WHERE id = $2")
+        query("UPDATE vms SET own_keys = $1 WHERE id = $2")
             .bind(row::keep_document("own_keys", &keys)?)
             .bind(id.to_string())
             .execute(self.connection())
@@ -361,19 +349,16 @@ impl Write {
         asked: &Asked,
         request: Option<&RequestId>,
     ) -> Result<(), StoreError> {
-        const SQL: &str = concat!(
-            book!("-", "$19"),
-            "; UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
+        const SQL: &str = "UPDATE vms SET placement = $1, generation = $2, remove = $3, name = $4, image = $5, \
              cpus = $6, memory_bytes = $7, disk_bytes = $8, power = $9, boot = $10, rootfs = $11, \
              authorized_keys = $12, needs = $13, options = $14, registry_secret = $15, barred = $16, idle_after = $17, \
-             request = $18 WHERE id = $19; ",
-            book!("+", "$19")
-        );
-        bind_asked(sqlx::query(SQL), asked, request)?
+             request = $18 WHERE id = $19";
+        self.book(asked.id, Booking::Subtract).await?;
+        bind_asked(query(SQL), asked, request)?
             .execute(self.connection())
             .await
             .map_err(StoreError::sql("change what is asked of a VM"))?;
-        Ok(())
+        self.book(asked.id, Booking::Add).await
     }
 
     /// Forgets a VM that is gone, with what was seen of it.
@@ -381,8 +366,8 @@ impl Write {
     /// # Errors
     /// The database refuses.
     pub async fn vm_delete(&mut self, id: VmId) -> Result<(), StoreError> {
-        const SQL: &str = concat!(book!("-", "$1"), "; DELETE FROM vms WHERE id = $1");
-        sqlx::query(SQL)
+        self.book(id, Booking::Subtract).await?;
+        query("DELETE FROM vms WHERE id = $1")
             .bind(id.to_string())
             .execute(self.connection())
             .await
@@ -391,14 +376,15 @@ impl Write {
     }
 }
 
-pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
 /// Binds `$1` to `$19`: everything asked, the request that asked for it, then the id.
-fn bind_asked<'q>(
-    query: Query<'q>,
-    asked: &Asked,
-    request: Option<&RequestId>,
-) -> Result<Query<'q>, StoreError> {
+/// What happens to the sum of a host.
+#[derive(Debug, Clone, Copy)]
+enum Booking {
+    Add,
+    Subtract,
+}
+
+fn bind_asked(query: Query, asked: &Asked, request: Option<&RequestId>) -> Result<Query, StoreError> {
     let body = &asked.body;
     Ok(query
         .bind(row::keep("placement", asked.placement)?)
@@ -430,7 +416,7 @@ fn bind_asked<'q>(
         .bind(asked.id.to_string()))
 }
 
-pub(crate) fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
+pub(crate) fn vm(row: &Row) -> Result<Vm, StoreError> {
     Ok(Vm {
         asked: asked(row)?,
         request: row::parsed_or_none(row, "request")?,
@@ -452,7 +438,7 @@ pub(crate) fn vm(row: &SqliteRow) -> Result<Vm, StoreError> {
     })
 }
 
-fn asked(row: &SqliteRow) -> Result<Asked, StoreError> {
+fn asked(row: &Row) -> Result<Asked, StoreError> {
     let body = VmBody {
         name: row::parsed(row, "name")?,
         image: row::parsed(row, "image")?,
@@ -478,7 +464,7 @@ fn asked(row: &SqliteRow) -> Result<Asked, StoreError> {
     })
 }
 
-fn booked(row: &SqliteRow) -> Result<(HostId, Capacity), StoreError> {
+fn booked(row: &Row) -> Result<(HostId, Capacity), StoreError> {
     let capacity = Capacity {
         cpus: row::small(row, "booked_cpus")?,
         memory_bytes: row::number(row, "booked_memory_bytes")?,

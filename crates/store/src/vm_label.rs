@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use model::VmId;
 
+use crate::sql::query;
 use crate::{StoreError, Write, row};
 
 impl Write {
@@ -17,13 +18,13 @@ impl Write {
         labels: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         let failed = StoreError::sql("label a VM");
-        sqlx::query("UPDATE vms SET labels = $1 WHERE id = $2")
+        query("UPDATE vms SET labels = $1 WHERE id = $2")
             .bind(row::keep_document("labels", labels)?)
             .bind(vm.to_string())
             .execute(self.connection())
             .await
             .map_err(&failed)?;
-        sqlx::query("DELETE FROM vm_labels WHERE vm = $1")
+        query("DELETE FROM vm_labels WHERE vm = $1")
             .bind(vm.to_string())
             .execute(self.connection())
             .await
@@ -38,7 +39,7 @@ impl Write {
         labels: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         for (name, value) in labels {
-            sqlx::query("INSERT INTO vm_labels (vm, name, value) VALUES ($1, $2, $3)")
+            query("INSERT INTO vm_labels (vm, name, value) VALUES ($1, $2, $3)")
                 .bind(vm.to_string())
                 .bind(name)
                 .bind(value)

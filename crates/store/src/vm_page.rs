@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 
 use model::{HostId, ImageRef, PrincipalId, VmId, VmName};
 use serde::{Deserialize, Serialize};
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::sql::Builder;
 use crate::vm::{select, vm};
 use crate::{Read, StoreError, Vm};
 
@@ -109,8 +109,8 @@ impl Read {
 const MERGED: usize = 100;
 
 impl VmPage {
-    fn query(&self) -> QueryBuilder<Sqlite> {
-        let mut query = QueryBuilder::new("WITH page (place, id) AS (");
+    fn query(&self) -> Builder {
+        let mut query = Builder::new("WITH page (place, id) AS (");
         match &self.of {
             VmsOf::All => self.part(&mut query, Part::All),
             VmsOf::SeenBy(principals) => {
@@ -159,7 +159,7 @@ impl VmPage {
         }
     }
 
-    fn part(&self, query: &mut QueryBuilder<Sqlite>, part: Part<'_>) {
+    fn part(&self, query: &mut Builder, part: Part<'_>) {
         query.push(format_args!("SELECT {}, vms.id FROM vms WHERE ", self.column()));
         match part {
             Part::All => query.push("1 = 1"),
@@ -176,7 +176,7 @@ impl VmPage {
         self.filter.push(query);
     }
 
-    fn behind(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn behind(&self, query: &mut Builder) {
         let Some(place) = &self.behind else {
             return;
         };
@@ -204,7 +204,7 @@ enum Part<'a> {
 }
 
 impl VmFilter {
-    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn push(&self, query: &mut Builder) {
         if let Some(owner) = self.owner {
             query.push(" AND vms.owner = ").push_bind(owner.to_string());
         }
@@ -228,14 +228,12 @@ impl VmFilter {
     }
 }
 
-fn one_of<'q>(query: &'q mut QueryBuilder<Sqlite>, values: &[impl ToString]) -> &'q mut QueryBuilder<Sqlite> {
+fn one_of<'b>(query: &'b mut Builder, values: &[impl ToString]) -> &'b mut Builder {
     if let [one] = values {
         return query.push("= ").push_bind(one.to_string());
     }
-    query.push("IN (");
-    let mut list = query.separated(", ");
-    for value in values {
-        list.push_bind(value.to_string());
-    }
-    query.push(")")
+    query
+        .push("IN (")
+        .push_list(values.iter().map(ToString::to_string))
+        .push(")")
 }

@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use model::InstallationId;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use sqlx::{ConnectOptions, Row};
-use store::{Host, Store, StoreError};
+use rusqlite::Connection;
+use store::{Host, SqlError, Store, StoreError};
 use tempfile::TempDir;
 
 fn place() -> (TempDir, PathBuf) {
@@ -23,12 +22,9 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-async fn by_hand(path: &Path, sql: &'static str) {
-    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path))
-        .await
-        .unwrap();
-    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-    pool.close().await;
+fn by_hand(path: &Path, sql: &str) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(sql).unwrap();
 }
 
 #[tokio::test]
@@ -69,8 +65,7 @@ async fn a_database_of_a_newer_program_is_left_alone() {
     by_hand(
         &path,
         "INSERT INTO schema_changes (name, position) VALUES ('2031-01-01-moon', 99)",
-    )
-    .await;
+    );
     let refused = Store::open(&path).await.err().unwrap();
     assert!(
         matches!(&refused, StoreError::Newer { migration, .. } if migration == "2031-01-01-moon"),
@@ -128,7 +123,7 @@ async fn fill(path: &Path) -> StoreError {
         println!("skipped: mounting a small file system needs root");
         return StoreError::Full {
             operation: "be skipped",
-            source: sqlx::Error::PoolClosed.into(),
+            source: SqlError::Closed.into(),
         };
     }
     let error = fill_here(&small.join("pitwall.db")).await;
@@ -195,7 +190,7 @@ fn large_host(byte: u8) -> Host {
 async fn replaying_the_history_gives_the_schema_that_people_read() {
     let (_directory, path) = place();
     Store::open(&path).await.unwrap().close().await;
-    let replayed = schema(&path).await;
+    let replayed = schema(&path);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.sql");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &replayed).unwrap();
@@ -203,33 +198,21 @@ async fn replaying_the_history_gives_the_schema_that_people_read() {
     assert_eq!(replayed, std::fs::read_to_string(&file).unwrap());
     // And the file by itself is a schema, the same one.
     let fresh = path.with_file_name("fresh.db");
-    let mut connection = SqliteConnectOptions::new()
-        .filename(&fresh)
-        .create_if_missing(true)
-        .connect()
-        .await
-        .unwrap();
-    sqlx::raw_sql(include_str!("../schema.sql"))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(schema(&fresh).await, replayed);
+    by_hand(&fresh, include_str!("../schema.sql"));
+    assert_eq!(schema(&fresh), replayed);
     // A second opening changes nothing.
     Store::open(&path).await.unwrap().close().await;
-    assert_eq!(schema(&path).await, replayed);
+    assert_eq!(schema(&path), replayed);
 }
 
-async fn schema(path: &Path) -> String {
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .connect()
-        .await
+fn schema(path: &Path) -> String {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection
+        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name")
         .unwrap();
-    let rows = sqlx::query("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-    rows.iter()
-        .map(|row| row.get::<String, _>("sql") + ";\n\n")
+    let statements = statement.query_map([], |row| row.get::<_, String>("sql"));
+    statements
+        .unwrap()
+        .map(|statement| statement.unwrap() + ";\n\n")
         .collect()
 }
