@@ -30,6 +30,7 @@
 
 mod answer;
 mod audit;
+mod checkpoint;
 mod error;
 mod event;
 mod examine;

@@ -35,7 +35,7 @@ impl Store {
         let failed = StoreError::sql("open the database");
         let mut first = Connection::open(path, BUSY_TIMEOUT).map_err(&failed)?;
         migrate::bring_up_to_date(&mut first, path).await?;
-        let turns = Turns::open(first, path, BUSY_TIMEOUT);
+        let turns = Turns::open(first, path, BUSY_TIMEOUT).map_err(&failed)?;
         let readers = Readers::open(path, BUSY_TIMEOUT).map_err(failed)?;
         Ok(Self {
             turns,

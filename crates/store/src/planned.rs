@@ -28,6 +28,7 @@ impl Read {
         const SQL: &str = "SELECT id, placement, generation, remove FROM vms WHERE host = $1 ORDER BY id";
         let rows = query(SQL)
             .bind(host.to_string())
+            .long()
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read what is planned for a host"))?;
@@ -45,6 +46,7 @@ impl Read {
         );
         let rows = query(SQL)
             .bind(host.to_string())
+            .long()
             .fetch_all(self.connection())
             .await
             .map_err(StoreError::sql("read what a host does not hold"))?;

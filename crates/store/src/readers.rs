@@ -12,7 +12,7 @@ use crate::sql::{Connection, SqlError};
 /// How long a caller waits for a reader.
 const READER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Readers at once. Each costs about 2 MB of page cache when used; fewer make lists wait behind each other.
+/// Readers at once. Fewer make lists wait behind each other.
 const READERS: u32 = 4;
 
 /// The readers; clones are the same ones.

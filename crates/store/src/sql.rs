@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags, Statement};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -20,6 +21,9 @@ use tokio::task::coop::consume_budget;
 
 /// Statements that a connection keeps prepared; there are about as many in this room.
 const PREPARED: usize = 200;
+
+/// Pages that a connection keeps in memory, in KiB.
+const PAGES_KIB: i64 = 8 << 10;
 
 /// What the database answers in the place of rows.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,10 @@ impl Connection {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "cache_size", -PAGES_KIB)?;
+        // Else each run of a statement on a table with a partial index is prepared anew, since its parameters might allow
+        // that index (sqlite.org/c3ref/c_dbconfig_defensive.html, "ENABLE_QPSG").
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(Self(connection))
     }
@@ -95,6 +103,14 @@ impl Connection {
     /// For how long a statement waits for a lock that somebody outside holds.
     pub(crate) fn wait_for_locks(&self, busy_timeout: Duration) -> Result<(), SqlError> {
         Ok(self.0.busy_timeout(busy_timeout)?)
+    }
+
+    /// Empties as much of the log as nobody is in the way of, and gives how many pages there are in it.
+    pub(crate) fn checkpoint(&self) -> Result<i64, SqlError> {
+        let log = self
+            .0
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get("log"));
+        Ok(log?)
     }
 
     /// Whether it is in a transaction.

@@ -27,6 +27,7 @@ use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 use crate::StoreError;
+use crate::checkpoint::{Checkpoints, LONGEST};
 use crate::sql::{Connection, SqlError, elsewhere};
 
 /// How long a caller waits for its turn at the one writer.
@@ -40,6 +41,7 @@ type Outcome = Result<(), Arc<SqlError>>;
 pub(crate) struct Turns {
     /// Nothing once the database is closed.
     writer: Arc<Mutex<Option<Writer>>>,
+    checkpoints: Arc<Checkpoints>,
     /// Where the tasks run.
     runtime: Handle,
 }
@@ -88,7 +90,15 @@ pub(crate) struct Turn {
 
 impl Turns {
     /// With a connection that is in no transaction, and what another in its place needs.
-    pub(crate) fn open(connection: Connection, path: &Path, busy_timeout: Duration) -> Self {
+    ///
+    /// # Errors
+    /// The database cannot be opened once more.
+    pub(crate) fn open(
+        connection: Connection,
+        path: &Path,
+        busy_timeout: Duration,
+    ) -> Result<Self, SqlError> {
+        connection.set("wal_autocheckpoint", LONGEST)?;
         let writer = Writer {
             connection,
             path: path.to_owned(),
@@ -98,10 +108,11 @@ impl Turns {
             ending: false,
             ready: Vec::new(),
         };
-        Self {
+        Ok(Self {
             writer: Arc::new(Mutex::new(Some(writer))),
+            checkpoints: Arc::new(Checkpoints::open(path, busy_timeout)?),
             runtime: Handle::current(),
-        }
+        })
     }
 
     /// Waits for a turn and begins a change.
@@ -127,6 +138,7 @@ impl Turns {
 
     /// Ends what is under way and closes the database; nothing is written from now on.
     pub(crate) async fn close(&self) {
+        self.checkpoints.close();
         if let Some(mut writer) = self.writer.lock().await.take() {
             elsewhere(|| {
                 writer.end();
@@ -141,11 +153,25 @@ impl Turns {
             return;
         }
         let queued = self.writer.clone().lock_owned();
+        let turns = self.clone();
         self.runtime.spawn(async move {
             if let Some(writer) = queued.await.as_mut() {
                 elsewhere(|| writer.end());
             }
+            if turns.checkpoints.is_due() {
+                turns.checkpoint().await;
+            }
         });
+    }
+
+    /// Empties the log.
+    async fn checkpoint(&self) {
+        if elsewhere(|| self.checkpoints.aside())
+            && let Some(writer) = self.writer.lock().await.as_mut()
+        {
+            // What fails now is done with the next.
+            let _ = elsewhere(|| writer.connection.checkpoint());
+        }
     }
 }
 
@@ -186,7 +212,7 @@ impl Writer {
     fn begin(&mut self) -> Outcome {
         if self.state == State::Lost {
             // The one before is closed, which undoes whatever it was in the middle of.
-            self.connection = Connection::open(&self.path, self.busy_timeout).map_err(Arc::new)?;
+            self.connection = self.another().map_err(Arc::new)?;
             self.state = State::Idle;
         }
         let begun = match (self.state, self.newest) {
@@ -202,6 +228,12 @@ impl Writer {
             }
             Err(error) => Err(self.lose(error)),
         }
+    }
+
+    fn another(&self) -> Result<Connection, SqlError> {
+        let connection = Connection::open(&self.path, self.busy_timeout)?;
+        connection.set("wal_autocheckpoint", LONGEST)?;
+        Ok(connection)
     }
 
     /// Begins a transaction and its first change. It takes the write lock at once, so what is read through the transaction

@@ -34,6 +34,10 @@ use std::process::ExitCode;
 use figure::{Figure, Machine};
 use testkit::Fault;
 
+/// The one that the program has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ALL: [&str; 6] = ["create", "durable", "list", "events", "churn", "pwctl"];
 
 #[tokio::main]
