@@ -208,11 +208,13 @@ CREATE INDEX past_keys_by_user ON past_keys (user_id, vm);
 
 CREATE INDEX secrets_by_vm ON secrets (vm);
 
+CREATE INDEX seen_by_vm ON seen (vm, placement, accepted);
+
 CREATE INDEX shares_by_principal ON shares (principal);
 
 CREATE INDEX vms_by_expiry ON vms (expires_at) WHERE expires_at IS NOT NULL;
 
-CREATE INDEX vms_by_host ON vms (host);
+CREATE INDEX vms_by_host ON vms (host, id, placement, generation, remove);
 
 CREATE INDEX vms_by_lease ON vms (lease) WHERE lease IS NOT NULL;
 

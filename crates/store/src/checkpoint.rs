@@ -18,8 +18,8 @@ use crate::sql::{Connection, SqlError};
 /// Commits between two.
 const EVERY: u32 = 256;
 
-/// Pages of a long log: 16 MiB.
-const LONG: i64 = 4_096;
+/// Pages of a long log: 32 MiB.
+const LONG: i64 = 8_192;
 
 /// Pages at which a commit does it after all, should this here fail: 128 MiB.
 pub(crate) const LONGEST: i64 = 32_768;
@@ -51,11 +51,13 @@ impl Checkpoints {
 
     /// Empties most of the log, and says whether the rest is to be done in a turn. What fails now is done with the next.
     pub(crate) fn aside(&self) -> bool {
-        let log = match self.connection().as_ref() {
-            Some(connection) => connection.checkpoint(),
-            None => Ok(0),
+        let connection = self.connection();
+        let Some(connection) = connection.as_ref() else {
+            return false;
         };
-        log.is_ok_and(|pages| pages > LONG)
+        let is_long = connection.checkpoint().is_ok_and(|pages| pages > LONG);
+        // What was written while that lasted is much; while this does, little.
+        is_long && connection.checkpoint().is_ok()
     }
 
     pub(crate) fn close(&self) {

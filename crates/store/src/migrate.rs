@@ -50,6 +50,10 @@ const HISTORY: &[Migration] = &[
         name: "2026-11-22-held",
         sql: include_str!("migrations/2026-11-22-held.sql"),
     },
+    Migration {
+        name: "2026-11-22-planned",
+        sql: include_str!("migrations/2026-11-22-planned.sql"),
+    },
 ];
 
 const CREATE_LIST: &str =

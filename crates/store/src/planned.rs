@@ -41,8 +41,9 @@ impl Read {
     /// The database cannot be read.
     pub async fn vm_list_not_held(&mut self, host: HostId) -> Result<Vec<Vm>, StoreError> {
         const SQL: &str = select!(
-            "WHERE vms.host = $1 AND (seen.vm IS NULL OR seen.placement <> vms.placement \
-             OR seen.accepted <> vms.generation) ORDER BY vms.id"
+            "WHERE vms.id IN (SELECT planned.id FROM vms AS planned LEFT JOIN seen AS held ON held.vm = planned.id \
+             WHERE planned.host = $1 AND (held.vm IS NULL OR held.placement <> planned.placement \
+             OR held.accepted <> planned.generation)) ORDER BY vms.id"
         );
         let rows = query(SQL)
             .bind(host.to_string())

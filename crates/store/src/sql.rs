@@ -216,8 +216,8 @@ fn rows(
     limit: usize,
 ) -> Result<Vec<Row>, SqlError> {
     let mut statement = connection.0.prepare_cached(sql)?;
-    let names: Arc<[Box<str>]> = statement.column_names().into_iter().map(Box::from).collect();
-    bind(&mut statement, &parameters)?;
+    let names: Arc<[Box<str>]> = statement.column_names().map(Box::from).collect();
+    bind(&mut statement, parameters)?;
     let mut found = statement.raw_query();
     let mut rows = Vec::new();
     while rows.len() < limit
