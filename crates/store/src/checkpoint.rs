@@ -69,3 +69,45 @@ impl Checkpoints {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::query;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_log_is_emptied_beside_the_one_who_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        let writer = Connection::open(&path, Duration::ZERO).unwrap();
+        writer
+            .run("CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('a')")
+            .unwrap();
+        // What is in the file itself, without its log.
+        let in_file = || async {
+            let address = format!("file:{}?immutable=1", path.display());
+            let mut reader = Connection::open_read_only(&address).unwrap();
+            let rows = query("SELECT name FROM things").fetch_all(&mut reader).await;
+            rows.map_or(0, |rows| rows.len())
+        };
+        assert_eq!(in_file().await, 0);
+        let checkpoints = Checkpoints::open(&path, Duration::ZERO).unwrap();
+        writer
+            .run("BEGIN IMMEDIATE; INSERT INTO things VALUES ('b')")
+            .unwrap();
+        assert!(!checkpoints.aside(), "a short log needs no turn");
+        assert_eq!(in_file().await, 1, "what is committed, and not what is under way");
+        writer.run("COMMIT").unwrap();
+        checkpoints.close();
+        assert!(!checkpoints.aside(), "nothing is left to do it with");
+    }
+
+    #[test]
+    fn it_is_due_each_so_many_commits() {
+        let directory = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(&directory.path().join("a.db"), Duration::ZERO).unwrap();
+        let due = (0..2 * EVERY).filter(|_| checkpoints.is_due()).count();
+        assert_eq!(due, 2);
+    }
+}

@@ -16,6 +16,8 @@
 //!
 //! What another database must bring, PostgreSQL first of all:
 //!
+//! - statements that wait for a network: `sql` is the one file that speaks with the database, and all of its callers wait
+//!   already;
 //! - names and ids in the order of their bytes (`COLLATE "C"` of those columns; SQLite's own order, and it knows no collation
 //!   of that name), since pages and prefixes of names rely on it;
 //! - a second writer's answers to what one writer cannot meet: `answers` inserted before the work, so that a twin waits; a

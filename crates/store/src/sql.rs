@@ -352,3 +352,65 @@ impl Builder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = Connection::open(&directory.path().join("a.db"), Duration::ZERO).unwrap();
+        (directory, connection)
+    }
+
+    #[tokio::test]
+    async fn parameters_are_bound_by_their_numbers() {
+        let (_directory, mut connection) = open();
+        let both = query("SELECT $2 AS second, $1 AS first, $2 AS again")
+            .bind("one")
+            .bind(2)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(both.text("first").unwrap(), "one");
+        assert_eq!(both.number("second").unwrap(), 2);
+        assert_eq!(both.number("again").unwrap(), 2);
+        let missing = query("SELECT $2 AS second")
+            .bind("one")
+            .fetch_all(&mut connection)
+            .await;
+        assert!(
+            matches!(missing, Err(SqlError::NoParameter(1))),
+            "{:?}",
+            missing.err()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_statement_stays_prepared_whatever_its_parameters_are() {
+        const SQL: &str = "SELECT id FROM vms WHERE id = $1 AND gone = $2";
+        let (_directory, mut connection) = open();
+        let tables = "CREATE TABLE vms (id TEXT, gone INTEGER); CREATE INDEX here ON vms (id) WHERE gone = 0";
+        connection.run(tables).unwrap();
+        for number in 0..3 {
+            let one = query(SQL).bind("one").bind(number);
+            one.fetch_all(&mut connection).await.unwrap();
+        }
+        let statement = connection.0.prepare_cached(SQL).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::Run), 3);
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+
+    #[tokio::test]
+    async fn a_row_says_what_it_is_not() {
+        let (_directory, mut connection) = open();
+        let row = query("SELECT 1 AS number")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert!(matches!(row.text("number"), Err(SqlError::OtherKind("number"))));
+        assert!(matches!(row.number("other"), Err(SqlError::NoColumn("other"))));
+    }
+}
