@@ -127,8 +127,7 @@ impl Turns {
         let Ok(mut writer) = OwnedMutexGuard::try_map(place, Option::as_mut) else {
             return Err(failed(SqlError::Closed));
         };
-        let begun = writer.begin();
-        begun.map_err(|error| StoreError::shared("begin a change", error))?;
+        writer.begin().map_err(failed)?;
         Ok(Turn {
             turns: self.clone(),
             writer,
@@ -209,25 +208,33 @@ impl Drop for Turn {
 }
 
 impl Writer {
-    fn begin(&mut self) -> Outcome {
+    /// Begins a change, in the transaction that there is or in a new one.
+    fn begin(&mut self) -> Result<(), SqlError> {
+        if self.state == State::Open {
+            let next = match self.newest {
+                Newest::Ready => "RELEASE change; SAVEPOINT change",
+                // Which leaves the savepoint where it is.
+                Newest::Dropped => "ROLLBACK TO change",
+            };
+            match self.connection.run(next) {
+                Ok(()) => return Ok(()),
+                // SQLite gave the transaction up when the change before met its error. This one has no part in that.
+                Err(error) => self.lose(error),
+            }
+        }
         if self.state == State::Lost {
             // The one before is closed, which undoes whatever it was in the middle of.
-            self.connection = self.another().map_err(Arc::new)?;
+            self.connection = self.another()?;
             self.state = State::Idle;
         }
-        let begun = match (self.state, self.newest) {
-            (State::Idle | State::Lost, _) => self.begin_first(),
-            (State::Open, Newest::Ready) => self.connection.run("RELEASE change; SAVEPOINT change"),
-            // Which leaves the savepoint where it is.
-            (State::Open, Newest::Dropped) => self.connection.run("ROLLBACK TO change"),
-        };
-        match begun {
-            Ok(()) => {
-                self.state = State::Open;
-                Ok(())
+        match self.begin_first() {
+            Ok(()) => self.state = State::Open,
+            Err(error) => {
+                self.state = State::Lost;
+                return Err(error);
             }
-            Err(error) => Err(self.lose(error)),
         }
+        Ok(())
     }
 
     fn another(&self) -> Result<Connection, SqlError> {
@@ -265,18 +272,14 @@ impl Writer {
                 self.state = State::Idle;
                 self.tell(&Ok(()));
             }
-            Err(error) => {
-                self.lose(error);
-            }
+            Err(error) => self.lose(error),
         }
     }
 
     /// The transaction is no more, and nothing of it was kept: the disk was full, say.
-    fn lose(&mut self, error: SqlError) -> Arc<SqlError> {
+    fn lose(&mut self, error: SqlError) {
         self.state = State::Lost;
-        let error = Arc::new(error);
-        self.tell(&Err(error.clone()));
-        error
+        self.tell(&Err(Arc::new(error)));
     }
 
     fn tell(&mut self, outcome: &Outcome) {
@@ -284,5 +287,42 @@ impl Writer {
             // Whoever does not wait any more need not know.
             drop(ready.send(outcome.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, Turns) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        let connection = Connection::open(&path, Duration::ZERO).unwrap();
+        (directory, Turns::open(connection, &path, Duration::ZERO).unwrap())
+    }
+
+    /// Queues up for a turn.
+    async fn queued(turns: &Turns) -> tokio::task::JoinHandle<Result<Turn, StoreError>> {
+        let turns = turns.clone();
+        let taking = tokio::spawn(async move { turns.take().await });
+        tokio::task::yield_now().await;
+        taking
+    }
+
+    #[tokio::test]
+    async fn who_comes_next_has_no_part_in_a_transaction_that_was_given_up() {
+        let (_directory, turns) = open();
+        let first = turns.take().await.unwrap();
+        let (second, third) = (queued(&turns).await, queued(&turns).await);
+        let ready = tokio::spawn(first.commit());
+        let mut second = second.await.unwrap().unwrap();
+        // As SQLite does where the disk is full.
+        second.connection().run("ROLLBACK").unwrap();
+        drop(second);
+        third.await.unwrap().unwrap().commit().await.unwrap();
+        assert!(
+            ready.await.unwrap().is_err(),
+            "its change is gone with the transaction"
+        );
     }
 }
