@@ -19,9 +19,6 @@ use crate::{Actor, Caller, Control, Error, Operation, Page, PageRequest, chain};
 /// How long an entry may wait to be written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// Entries written in one statement's time.
-const AT_ONCE: usize = 64;
-
 /// Entries that may wait. The rates keep a flood of refusals far below it; beyond it the oldest are dropped and counted.
 const WAITING: usize = 10_000;
 
@@ -162,9 +159,7 @@ impl Control {
 
     async fn entries_write(&self, entries: &[NewAuditEntry]) -> Result<(), Error> {
         let mut write = self.inner.store.write().await?;
-        for entries in entries.chunks(AT_ONCE) {
-            write.record(&Record::of_audit(entries)).await?;
-        }
+        write.record(&Record::of_audit(entries)).await?;
         Ok(write.commit().await?)
     }
 }

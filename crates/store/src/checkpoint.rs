@@ -10,8 +10,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use crate::sql::{Connection, SqlError};
 
@@ -36,9 +35,9 @@ impl Checkpoints {
     ///
     /// # Errors
     /// The database cannot be opened.
-    pub(crate) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, SqlError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, SqlError> {
         Ok(Self {
-            connection: Mutex::new(Some(Connection::open(path, busy_timeout)?)),
+            connection: Mutex::new(Some(Connection::open(path)?)),
             commits: AtomicU32::new(0),
         })
     }
@@ -51,7 +50,10 @@ impl Checkpoints {
 
     /// Empties most of the log, and says whether the rest is to be done in a turn. What fails now is done with the next.
     pub(crate) fn aside(&self) -> bool {
-        let connection = self.connection();
+        // One is enough at a time; the next comes soon.
+        let Ok(connection) = self.connection.try_lock() else {
+            return false;
+        };
         let Some(connection) = connection.as_ref() else {
             return false;
         };
@@ -60,13 +62,10 @@ impl Checkpoints {
         is_long && connection.checkpoint().is_ok()
     }
 
+    /// Waits for one that is under way, and closes the connection.
     pub(crate) fn close(&self) {
-        self.connection().take();
-    }
-
-    /// A whole connection is put in and taken out, so a panic elsewhere leaves nothing half done.
-    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        let connection = self.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -80,7 +79,7 @@ mod tests {
     async fn the_log_is_emptied_beside_the_one_who_writes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
-        let writer = Connection::open(&path, Duration::ZERO).unwrap();
+        let writer = Connection::open(&path).unwrap();
         writer
             .run("CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('a')")
             .unwrap();
@@ -92,7 +91,7 @@ mod tests {
             rows.map_or(0, |rows| rows.len())
         };
         assert_eq!(in_file().await, 0);
-        let checkpoints = Checkpoints::open(&path, Duration::ZERO).unwrap();
+        let checkpoints = Checkpoints::open(&path).unwrap();
         writer
             .run("BEGIN IMMEDIATE; INSERT INTO things VALUES ('b')")
             .unwrap();
@@ -106,7 +105,7 @@ mod tests {
     #[test]
     fn it_is_due_each_so_many_commits() {
         let directory = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::open(&directory.path().join("a.db"), Duration::ZERO).unwrap();
+        let checkpoints = Checkpoints::open(&directory.path().join("a.db")).unwrap();
         let due = (0..2 * EVERY).filter(|_| checkpoints.is_due()).count();
         assert_eq!(due, 2);
     }

@@ -5,15 +5,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::readers::Readers;
 use crate::sql::Connection;
 use crate::turn::Turns;
 use crate::{Read, StoreError, Write, migrate};
-
-/// How long a statement waits for a lock that somebody outside (a backup tool, a shell) holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The memory of control; clones share it.
 #[derive(Clone)]
@@ -33,10 +29,10 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = prepare(path)?;
         let failed = StoreError::sql("open the database");
-        let mut first = Connection::open(path, BUSY_TIMEOUT).map_err(&failed)?;
+        let mut first = Connection::open(path).map_err(&failed)?;
         migrate::bring_up_to_date(&mut first, path).await?;
-        let turns = Turns::open(first, path, BUSY_TIMEOUT).map_err(&failed)?;
-        let readers = Readers::open(path, BUSY_TIMEOUT).map_err(failed)?;
+        let turns = Turns::open(first, path).map_err(&failed)?;
+        let readers = Readers::open(path).map_err(failed)?;
         Ok(Self {
             turns,
             readers,

@@ -36,10 +36,10 @@ impl Readers {
     ///
     /// # Errors
     /// The database cannot be opened.
-    pub(crate) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, SqlError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, SqlError> {
         let mut readers = Vec::new();
         for _ in 0..READERS {
-            let reader = Connection::open(path, busy_timeout)?;
+            let reader = Connection::open(path)?;
             reader.set("query_only", 1)?;
             readers.push(Arc::new(Mutex::new(Some(reader))));
         }

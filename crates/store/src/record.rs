@@ -22,15 +22,6 @@ impl<'a> Record<'a> {
             answer: None,
         }
     }
-
-    /// No more than events.
-    pub const fn of_events(events: &'a [NewEvent]) -> Self {
-        Self {
-            audit: &[],
-            events,
-            answer: None,
-        }
-    }
 }
 
 impl Write {

@@ -22,6 +22,9 @@ use tokio::task::coop::consume_budget;
 /// Statements that a connection keeps prepared; there are about as many in this room.
 const PREPARED: usize = 200;
 
+/// How long a statement waits for a lock that somebody outside (a backup tool, a shell) holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Pages that a connection keeps in memory, in KiB.
 const PAGES_KIB: i64 = 8 << 10;
 
@@ -31,7 +34,7 @@ pub enum SqlError {
     /// SQLite refused.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// A statement names a parameter, the first such or a later one, that it was not given.
+    /// A statement names a parameter that it was not given; the number is SQLite's own for it.
     #[error("parameter {0} of a statement was not given")]
     NoParameter(usize),
     /// A row was to be there.
@@ -53,7 +56,7 @@ pub enum SqlError {
 
 impl SqlError {
     /// Whether somebody outside holds the lock that is needed.
-    pub(crate) fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         let Self::Sqlite(error) = self else {
             return false;
         };
@@ -66,12 +69,12 @@ pub(crate) struct Connection(Sqlite);
 
 impl Connection {
     /// Opens the database for reading and writing, made where it is absent.
-    pub(crate) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, SqlError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, SqlError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Sqlite::open_with_flags(path, flags)?;
-        connection.busy_timeout(busy_timeout)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -100,9 +103,15 @@ impl Connection {
         Ok(self.0.execute_batch(statements)?)
     }
 
-    /// For how long a statement waits for a lock that somebody outside holds.
-    pub(crate) fn wait_for_locks(&self, busy_timeout: Duration) -> Result<(), SqlError> {
-        Ok(self.0.busy_timeout(busy_timeout)?)
+    /// Runs such statements where waiting for a lock holds up no other task.
+    pub(crate) fn run_when_free(&self, statements: &str) -> Result<(), SqlError> {
+        self.0.busy_timeout(Duration::ZERO)?;
+        let ran = self.run(statements);
+        self.0.busy_timeout(BUSY_TIMEOUT)?;
+        match ran {
+            Err(error) if error.is_busy() => elsewhere(|| self.run(statements)),
+            ran => ran,
+        }
     }
 
     /// Empties as much of the log as nobody is in the way of, and gives how many pages there are in it.
@@ -361,7 +370,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Connection) {
         let directory = tempfile::tempdir().unwrap();
-        let connection = Connection::open(&directory.path().join("a.db"), Duration::ZERO).unwrap();
+        let connection = Connection::open(&directory.path().join("a.db")).unwrap();
         (directory, connection)
     }
 

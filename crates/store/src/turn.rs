@@ -51,8 +51,6 @@ struct Writer {
     connection: Connection,
     /// Where another in its place is opened.
     path: PathBuf,
-    /// How long it waits for a lock that somebody outside holds.
-    busy_timeout: Duration,
     state: State,
     newest: Newest,
     /// A task is in the queue that ends the transaction.
@@ -93,16 +91,11 @@ impl Turns {
     ///
     /// # Errors
     /// The database cannot be opened once more.
-    pub(crate) fn open(
-        connection: Connection,
-        path: &Path,
-        busy_timeout: Duration,
-    ) -> Result<Self, SqlError> {
+    pub(crate) fn open(connection: Connection, path: &Path) -> Result<Self, SqlError> {
         connection.set("wal_autocheckpoint", LONGEST)?;
         let writer = Writer {
             connection,
             path: path.to_owned(),
-            busy_timeout,
             state: State::Idle,
             newest: Newest::Dropped,
             ending: false,
@@ -110,7 +103,7 @@ impl Turns {
         };
         Ok(Self {
             writer: Arc::new(Mutex::new(Some(writer))),
-            checkpoints: Arc::new(Checkpoints::open(path, busy_timeout)?),
+            checkpoints: Arc::new(Checkpoints::open(path)?),
             runtime: Handle::current(),
         })
     }
@@ -137,7 +130,7 @@ impl Turns {
 
     /// Ends what is under way and closes the database; nothing is written from now on.
     pub(crate) async fn close(&self) {
-        self.checkpoints.close();
+        elsewhere(|| self.checkpoints.close());
         if let Some(mut writer) = self.writer.lock().await.take() {
             elsewhere(|| {
                 writer.end();
@@ -227,33 +220,16 @@ impl Writer {
             self.connection = self.another()?;
             self.state = State::Idle;
         }
-        match self.begin_first() {
-            Ok(()) => self.state = State::Open,
-            Err(error) => {
-                self.state = State::Lost;
-                return Err(error);
-            }
-        }
-        Ok(())
+        // Takes the write lock at once, so what is read through the transaction cannot change under it.
+        let begun = self.connection.run_when_free("BEGIN IMMEDIATE; SAVEPOINT change");
+        self.state = if begun.is_ok() { State::Open } else { State::Lost };
+        begun
     }
 
     fn another(&self) -> Result<Connection, SqlError> {
-        let connection = Connection::open(&self.path, self.busy_timeout)?;
+        let connection = Connection::open(&self.path)?;
         connection.set("wal_autocheckpoint", LONGEST)?;
         Ok(connection)
-    }
-
-    /// Begins a transaction and its first change. It takes the write lock at once, so what is read through the transaction
-    /// cannot change under it.
-    fn begin_first(&self) -> Result<(), SqlError> {
-        const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT change";
-        self.connection.wait_for_locks(Duration::ZERO)?;
-        let begun = self.connection.run(BEGIN);
-        self.connection.wait_for_locks(self.busy_timeout)?;
-        match begun {
-            Err(error) if error.is_busy() => elsewhere(|| self.connection.run(BEGIN)),
-            begun => begun,
-        }
     }
 
     /// Ends the transaction: those who are ready learn what became of it.
@@ -297,8 +273,8 @@ mod tests {
     fn open() -> (tempfile::TempDir, Turns) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
-        let connection = Connection::open(&path, Duration::ZERO).unwrap();
-        (directory, Turns::open(connection, &path, Duration::ZERO).unwrap())
+        let connection = Connection::open(&path).unwrap();
+        (directory, Turns::open(connection, &path).unwrap())
     }
 
     /// Queues up for a turn.

@@ -56,9 +56,17 @@ fn commits(path: &Path) -> usize {
 /// Writes an event in a change of its own; gives it up where `keeps` is false.
 async fn change(store: Store, number: u8, keeps: bool) {
     let mut write = store.write().await.unwrap();
-    write.record(&Record::of_events(&[event(number)])).await.unwrap();
+    write.record(&happened(&[event(number)])).await.unwrap();
     if keeps {
         write.commit().await.unwrap();
+    }
+}
+
+const fn happened(events: &[NewEvent]) -> Record<'_> {
+    Record {
+        audit: &[],
+        events,
+        answer: None,
     }
 }
 
@@ -66,7 +74,7 @@ async fn change(store: Store, number: u8, keeps: bool) {
 async fn changes_that_wait_share_a_commit() {
     let (_directory, path, store) = open().await;
     let mut first = store.write().await.unwrap();
-    first.record(&Record::of_events(&[event(0)])).await.unwrap();
+    first.record(&happened(&[event(0)])).await.unwrap();
     let before = commits(&path);
     let mut others = JoinSet::new();
     for number in 1..=CHANGES {
@@ -113,7 +121,7 @@ async fn callers_that_go_away_leave_the_queue_in_order() {
     let answered: BTreeSet<VmId> = callers.join_all().await.into_iter().flatten().collect();
     let last = event(7);
     let mut write = store.write().await.unwrap();
-    write.record(&Record::of_events(&[last])).await.unwrap();
+    write.record(&happened(&[last])).await.unwrap();
     write.commit().await.unwrap();
     let kept = kept(&store).await;
     assert!(kept.is_superset(&answered), "an answered change is not there");
@@ -123,7 +131,7 @@ async fn callers_that_go_away_leave_the_queue_in_order() {
 async fn nothing_is_seen_before_its_commit() {
     let (_directory, _path, store) = open().await;
     let mut write = store.write().await.unwrap();
-    write.record(&Record::of_events(&[event(1)])).await.unwrap();
+    write.record(&happened(&[event(1)])).await.unwrap();
     assert_eq!(kept(&store).await, [].into());
     write.commit().await.unwrap();
     assert_eq!(kept(&store).await.len(), 1);

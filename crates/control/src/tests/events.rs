@@ -149,10 +149,11 @@ async fn an_event_that_cannot_be_read_holds_nothing_up() {
         data: r#"{"type":"unheard_of"}"#.to_owned(),
         audience: None,
     };
-    change
-        .record(&store::Record::of_events(&[unknown]))
-        .await
-        .unwrap();
+    let unknown = store::Record {
+        events: &[unknown],
+        ..Default::default()
+    };
+    change.record(&unknown).await.unwrap();
     world.control.commit(change).await.unwrap();
     world.create("b").await;
     let mut again = follow(&world, Since::First).await;
