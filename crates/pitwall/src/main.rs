@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use config::{Flags, Settings};
 
-/// The C library's takes a tenth more processor time of the control plane under load (docs/figures.md).
+/// The C library's had a sixth of the processor time of a control plane under load (docs/figures.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
