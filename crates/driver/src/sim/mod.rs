@@ -3,7 +3,7 @@
 //! ```text
 //!   Sim ──► World   machines; lives on when a Sim is dropped, as processes do
 //!    │
-//!    └────► Script  hang at a step, fail at a step, hang or fail at the nth step
+//!    └────► Script  hang at a step, fail at a step, hang or fail at the nth step, hang behind it
 //! ```
 //!
 //! Its control channel and its console are pipes in memory. Whoever builds the simulator says who speaks at the guest's end
@@ -106,6 +106,12 @@ impl Sim {
         self.script.hang_in(steps);
     }
 
+    /// After so many steps that have changed something, the next and all of its kind wait behind their change until
+    /// [`Sim::release`].
+    pub fn hang_behind(&self, steps: usize) {
+        self.script.hang_behind(steps);
+    }
+
     /// Takes all orders back and wakes those who hang.
     pub fn release(&self) {
         self.script.release();
@@ -114,6 +120,11 @@ impl Sim {
     /// How many steps were asked for so far.
     pub fn steps_taken(&self) -> usize {
         self.script.steps_taken()
+    }
+
+    /// How many steps have changed something so far.
+    pub fn steps_done(&self) -> usize {
+        self.script.steps_done()
     }
 
     /// How often a machine was really started.
@@ -232,6 +243,7 @@ impl Driver for Sim {
             });
         }
         self.world.start(spec);
+        self.script.behind(Step::Ensure).await;
         Ok(())
     }
 
@@ -277,12 +289,14 @@ impl Driver for Sim {
                 ..Exit::default()
             },
         );
+        self.script.behind(Step::Stop).await;
         Ok(())
     }
 
     async fn destroy(&self, id: VmId) -> Result<(), DriverError> {
         self.script.at(Step::Destroy).await?;
         self.world.remove(id);
+        self.script.behind(Step::Destroy).await;
         Ok(())
     }
 

@@ -46,6 +46,9 @@ struct Orders {
     fail_in: Option<usize>,
     hang_in: Option<usize>,
     taken: usize,
+    hang_behind: Vec<Step>,
+    hang_behind_in: Option<usize>,
+    done: usize,
 }
 
 /// Whether the count was at 0, which ends it.
@@ -87,10 +90,15 @@ impl Script {
         self.with(|orders| orders.hang_in = Some(steps));
     }
 
+    pub(super) fn hang_behind(&self, steps: usize) {
+        self.with(|orders| orders.hang_behind_in = Some(steps));
+    }
+
     pub(super) fn release(&self) {
         self.with(|orders| {
             *orders = Orders {
                 taken: orders.taken,
+                done: orders.done,
                 ..Orders::default()
             }
         });
@@ -99,6 +107,10 @@ impl Script {
 
     pub(super) fn steps_taken(&self) -> usize {
         self.with(|orders| orders.taken)
+    }
+
+    pub(super) fn steps_done(&self) -> usize {
+        self.with(|orders| orders.done)
     }
 
     /// Called at the head of each verb.
@@ -113,10 +125,26 @@ impl Script {
         if fails {
             return Err(DriverError::Simulated(step.name()));
         }
+        self.while_told(|orders| orders.hang_at.contains(&step)).await;
+        Ok(())
+    }
+
+    /// Called behind what a verb has changed.
+    pub(super) async fn behind(&self, step: Step) {
+        self.with(|orders| {
+            orders.done += 1;
+            if counted_down(&mut orders.hang_behind_in) {
+                orders.hang_behind.push(step);
+            }
+        });
+        self.while_told(|orders| orders.hang_behind.contains(&step)).await;
+    }
+
+    async fn while_told(&self, hangs: impl Fn(&Orders) -> bool) {
         loop {
             let released = self.released.notified();
-            if !self.with(|orders| orders.hang_at.contains(&step)) {
-                return Ok(());
+            if !self.with(|orders| hangs(orders)) {
+                return;
             }
             released.await;
         }

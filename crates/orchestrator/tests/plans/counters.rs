@@ -94,6 +94,8 @@ impl Wish {
 #[derive(Debug, Clone, Copy)]
 enum At {
     Driver,
+    /// Behind what the driver has done, before anybody was told.
+    Done,
     Hands,
 }
 
@@ -101,6 +103,7 @@ impl At {
     fn hang(self, host: &Host, n: usize) {
         match self {
             Self::Driver => host.sim.hang_after(n),
+            Self::Done => host.sim.hang_behind(n),
             Self::Hands => host.hands.hang_at(n),
         }
     }
@@ -108,13 +111,14 @@ impl At {
     fn taken(self, (sim, hands): &(Sim, Arc<SimHands>)) -> usize {
         match self {
             Self::Driver => sim.steps_taken(),
+            Self::Done => sim.steps_done(),
             Self::Hands => hands.performed(),
         }
     }
 
     fn relieve(self, host: &Host) {
         match self {
-            Self::Driver => host.sim.release(),
+            Self::Driver | Self::Done => host.sim.release(),
             Self::Hands => host.hands.hang_at(NEVER),
         }
     }
@@ -147,8 +151,10 @@ async fn what_is_asked_again_is_done_once_wherever_the_orchestrator_is_killed() 
     let images = tempfile::tempdir().unwrap();
     for (wish, at) in [
         (RESTART, At::Driver),
+        (RESTART, At::Done),
         (RESTART, At::Hands),
         (REBUILD, At::Driver),
+        (BOTH, At::Done),
         (BOTH, At::Hands),
         (REBUILD_OFF, At::Driver),
     ] {
