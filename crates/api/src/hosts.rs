@@ -104,7 +104,12 @@ pub struct FoundList {
 pub struct Adopt {
     /// The name it gets; the one it was made under where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "web", min_length = 1, max_length = 63)]
+    #[schema(
+        example = "web",
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+    )]
     pub name: Option<String>,
 }
 

@@ -10,10 +10,20 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct RegistryAuth {
     /// Who signs in.
-    #[schema(example = "fred", min_length = 1, max_length = 256, pattern = "^[!-9;-~]+$")]
+    #[schema(
+        example = "fred",
+        min_length = 1,
+        max_length = 256,
+        pattern = r"^[^:\u0000-\u001f\u007f-\u009f]+$"
+    )]
     pub username: String,
     /// A password or a token of the registry.
-    #[schema(write_only, min_length = 1, max_length = 16_384, pattern = "^[ -~]+$")]
+    #[schema(
+        write_only,
+        min_length = 1,
+        max_length = 16_384,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     pub password: String,
 }
 

@@ -41,7 +41,12 @@ pub struct TeamList {
 #[serde(deny_unknown_fields)]
 pub struct CreateTeam {
     /// Its name: a DNS label of at most 63 of `a-z 0-9 -`.
-    #[schema(example = "ops", min_length = 1, max_length = 63)]
+    #[schema(
+        example = "ops",
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+    )]
     pub name: String,
 }
 

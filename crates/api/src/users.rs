@@ -61,7 +61,12 @@ pub enum RoleName {
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
     /// Its name: a DNS label of at most 63 of `a-z 0-9 -`.
-    #[schema(example = "ann", min_length = 1, max_length = 63)]
+    #[schema(
+        example = "ann",
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+    )]
     pub name: String,
     /// What it is here: `member`, where left out, or `admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

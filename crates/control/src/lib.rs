@@ -105,7 +105,8 @@ pub use place::{HostSnapshot, Refusal, Refused, Request, place};
 pub use quota::QuotaView;
 pub use rebuild::RebuildVm;
 pub use request::{
-    CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, PrincipalSelector, VmSelector,
+    CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, MAX_WORDS, PrincipalSelector,
+    VmSelector,
 };
 pub use resize::ResizeVm;
 pub use retention::Retention;

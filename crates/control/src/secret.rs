@@ -21,7 +21,7 @@ use wire::secret::{SecretRefusal, SecretRequest};
 use crate::clock::draw;
 use crate::{Control, Entropy, Error};
 
-/// Far beyond what registries give out; some passwords are signed tokens.
+/// In characters, far beyond what registries give out; some passwords are signed tokens.
 const MAX_USERNAME: usize = 256;
 const MAX_PASSWORD: usize = 16 * 1024;
 
@@ -35,8 +35,8 @@ pub(crate) fn check(credentials: &RegistryCredentials, image: &ImageRef) -> Resu
         return invalid("", "an image on the host's own disk needs no credentials");
     }
     let RegistryCredentials { username, password } = credentials;
-    if username.is_empty() || username.len() > MAX_USERNAME {
-        return invalid("/username", "a registry's user name has 1 to 256 bytes");
+    if username.is_empty() || username.chars().count() > MAX_USERNAME {
+        return invalid("/username", "a registry's user name has 1 to 256 characters");
     }
     if username.contains(|c: char| c == ':' || c.is_control()) {
         return invalid(
@@ -44,8 +44,8 @@ pub(crate) fn check(credentials: &RegistryCredentials, image: &ImageRef) -> Resu
             "a registry's user name has neither colons nor control characters",
         );
     }
-    if password.is_empty() || password.len() > MAX_PASSWORD {
-        return invalid("/password", "a registry's password has 1 to 16384 bytes");
+    if password.is_empty() || password.chars().count() > MAX_PASSWORD {
+        return invalid("/password", "a registry's password has 1 to 16384 characters");
     }
     if password.contains(char::is_control) {
         return invalid("/password", "a registry's password has no control characters");

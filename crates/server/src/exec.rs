@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use control::stream::{Exec, Open, Terminal, TerminalSize};
-use control::{Control, Operation, StreamRequest, VmSelector};
+use control::{Control, MAX_WORDS, Operation, StreamRequest, VmSelector};
 use http::StatusCode;
 use http::header::LOCATION;
 use model::{ExecId, Problem, ProblemCode};
@@ -82,6 +82,12 @@ fn understood(wish: api::CreateExec) -> Result<Exec, Problem> {
     if wish.command.is_empty() {
         return Err(invalid("/command", "a command has at least one word"));
     }
+    if wish.command.len() > MAX_WORDS {
+        return Err(invalid(
+            "/command",
+            format!("a command has at most {MAX_WORDS} words"),
+        ));
+    }
     let env: Vec<_> = wish
         .env
         .into_iter()
@@ -127,11 +133,13 @@ fn variable(name: &str, value: &str) -> Result<String, Problem> {
 }
 
 fn terminal(asked: api::Terminal) -> Result<Terminal, Problem> {
-    if asked.columns == 0 || asked.rows == 0 {
-        return Err(invalid(
-            "/terminal",
-            "a terminal has at least one column and one row",
-        ));
+    for (size, pointer) in [
+        (asked.columns, "/terminal/columns"),
+        (asked.rows, "/terminal/rows"),
+    ] {
+        if size == 0 {
+            return Err(invalid(pointer, "a terminal has at least one column and one row"));
+        }
     }
     let kind = asked.term.unwrap_or_else(|| TERM.to_owned());
     if kind.contains('\0') {
@@ -207,7 +215,7 @@ mod tests {
             ),
             (
                 serde_json::json!({ "command": ["a"], "terminal": { "columns": 0, "rows": 24 } }),
-                Some("/terminal"),
+                Some("/terminal/columns"),
             ),
         ] {
             let problem = understood(wish(json.clone())).unwrap_err();

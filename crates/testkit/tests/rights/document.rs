@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::world::Answer;
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(api::openapi()).unwrap());
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(api::openapi()).unwrap());
 
 /// Headers that belong to HTTP and to the way there: the document says nothing of them.
 const OF_HTTP: [&str; 7] = [
@@ -45,6 +45,14 @@ pub(crate) fn faults(endpoint: &Endpoint, answer: &Answer) -> (Vec<String>, usiz
     (found.faults.into_iter().map(name).collect(), found.times)
 }
 
+/// The schema itself, where this one only names it.
+pub(crate) fn followed(schema: &'static Value) -> &'static Value {
+    match schema["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
+        Some(pointer) => DOCUMENT.pointer(pointer).unwrap(),
+        None => schema,
+    }
+}
+
 #[derive(Default)]
 struct Found {
     faults: Vec<String>,
@@ -76,13 +84,8 @@ impl Found {
         }
     }
 
-    fn body(&mut self, schema: &Value, value: &Value, place: &str) {
-        if let Some(name) = schema["$ref"].as_str() {
-            let target = name
-                .strip_prefix('#')
-                .and_then(|pointer| DOCUMENT.pointer(pointer));
-            return self.body(target.unwrap(), value, place);
-        }
+    fn body(&mut self, schema: &'static Value, value: &Value, place: &str) {
+        let schema = followed(schema);
         for choices in ["oneOf", "anyOf", "allOf"] {
             for choice in schema[choices].as_array().into_iter().flatten() {
                 self.body(choice, value, place);

@@ -329,6 +329,20 @@ impl World {
         heard(request, endpoint).await
     }
 
+    /// Calls an operation with another body than its row has.
+    pub(crate) async fn send(
+        &self,
+        persona: Persona,
+        endpoint: &Endpoint,
+        row: &Row,
+        values: &[String],
+        body: &Value,
+    ) -> Answer {
+        let request = self.request(persona, endpoint, row, values, row.query).await;
+        let request = request.header("content-type", "application/json");
+        heard(request.body(body.to_string()), endpoint).await
+    }
+
     /// What exchanges a one-time code for a token.
     async fn code(&self) -> String {
         let friend = [FRIEND.to_owned()];
