@@ -1,4 +1,7 @@
 //! The reconcilers: nudged for speed, timed for truth.
+//!
+//! Reports and plans are read through whole, which takes a processor some milliseconds each. So each has a task of its
+//! own: neither keeps the other waiting, least of all one that holds the writer's turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,6 +10,7 @@ use bus::Delivery;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use model::{HostId, ProblemCode};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use wire::host::HostReport;
 
@@ -32,10 +36,13 @@ impl Control {
     /// was not committed did not happen, and what was not acknowledged comes again.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let _running = self.inner.running.begin();
+        let mut tasks = JoinSet::new();
+        let (intake, plans) = (self.clone(), self.clone());
+        tasks.spawn(async move { intake.take_reports().await });
+        tasks.spawn(async move { plans.publish_plans().await });
         tokio::select! {
             () = shutdown => {}
-            () = self.take_reports() => {}
-            () = self.publish_plans() => {}
+            Some(ended) = tasks.join_next() => follow(ended),
             () = self.watch_silence() => {}
             () = self.give_secrets() => {}
             () = self.watch_lives() => {}
@@ -44,6 +51,7 @@ impl Control {
             () = self.watch_retention() => {}
             () = self.keep_token_uses() => {}
         }
+        tasks.shutdown().await;
         if let Err(error) = self.ledger_write().await {
             tracing::error!(
                 error = chain(&error),
@@ -165,6 +173,15 @@ impl Control {
                 tracing::error!(error = chain(&error), "silence could not be stored");
             }
         }
+    }
+}
+
+/// A reconciler that panicked takes those beside it along.
+fn follow(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 

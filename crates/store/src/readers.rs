@@ -15,6 +15,10 @@ const READER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers at once. Fewer make lists wait behind each other.
 const READERS: u32 = 4;
 
+/// Pages that each keeps in memory, in KiB: less than the one that writes, since there are several and the kernel has them
+/// in its own memory anyway.
+const PAGES_KIB: i64 = 2 << 10;
+
 /// The readers; clones are the same ones.
 #[derive(Clone)]
 pub(crate) struct Readers {
@@ -41,6 +45,7 @@ impl Readers {
         for _ in 0..READERS {
             let reader = Connection::open(path)?;
             reader.set("query_only", 1)?;
+            reader.set("cache_size", -PAGES_KIB)?;
             readers.push(Arc::new(Mutex::new(Some(reader))));
         }
         Ok(Self {
