@@ -21,7 +21,20 @@ const EVERY: u32 = 256;
 const LONG: i64 = 8_192;
 
 /// Pages at which a commit does it after all, should this here fail: 128 MiB.
-pub(crate) const LONGEST: i64 = 32_768;
+const LONGEST: i64 = 32_768;
+
+/// Bytes of the log's file that are kept for what comes next, as many as a long log has; what it had beyond that goes back
+/// to the disk.
+const KEPT_BYTES: i64 = 32 << 20;
+
+/// Leaves emptying the log of the connection that writes to this room.
+///
+/// # Errors
+/// The database refuses.
+pub(crate) fn set(writer: &Connection) -> Result<(), SqlError> {
+    writer.set("wal_autocheckpoint", LONGEST)?;
+    writer.set("journal_size_limit", KEPT_BYTES)
+}
 
 /// Where the log is emptied from.
 pub(crate) struct Checkpoints {
@@ -100,6 +113,22 @@ mod tests {
         writer.run("COMMIT").unwrap();
         checkpoints.close();
         assert!(!checkpoints.aside(), "nothing is left to do it with");
+    }
+
+    #[test]
+    fn a_log_that_was_long_goes_back_to_its_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        let log = || i64::try_from(std::fs::metadata(path.with_extension("db-wal")).unwrap().len()).unwrap();
+        let writer = Connection::open(&path).unwrap();
+        set(&writer).unwrap();
+        let much = "CREATE TABLE things (bytes BLOB); INSERT INTO things VALUES (zeroblob(40 << 20))";
+        writer.run(much).unwrap();
+        assert!(log() > KEPT_BYTES, "{} bytes", log());
+        let checkpoints = Checkpoints::open(&path).unwrap();
+        checkpoints.aside();
+        writer.run("INSERT INTO things VALUES (zeroblob(1))").unwrap();
+        assert!(log() <= KEPT_BYTES, "{} bytes", log());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 use crate::StoreError;
-use crate::checkpoint::{Checkpoints, LONGEST};
+use crate::checkpoint::{self, Checkpoints};
 use crate::sql::{Connection, SqlError, elsewhere};
 
 /// How long a caller waits for its turn at the one writer.
@@ -92,7 +92,7 @@ impl Turns {
     /// # Errors
     /// The database cannot be opened once more.
     pub(crate) fn open(connection: Connection, path: &Path) -> Result<Self, SqlError> {
-        connection.set("wal_autocheckpoint", LONGEST)?;
+        checkpoint::set(&connection)?;
         let writer = Writer {
             connection,
             path: path.to_owned(),
@@ -228,7 +228,7 @@ impl Writer {
 
     fn another(&self) -> Result<Connection, SqlError> {
         let connection = Connection::open(&self.path)?;
-        connection.set("wal_autocheckpoint", LONGEST)?;
+        checkpoint::set(&connection)?;
         Ok(connection)
     }
 

@@ -48,10 +48,10 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Fault> {
             "churn-file",
             "database and its log after 20,000, all kept for 60 s",
             "KiB",
-            &[last.file],
+            &[last.file()],
         )
-        .beside("after 2,000", Spread::of(&[first.file]))
-        .at_most(FILE_GROWTH * first.file),
+        .beside("after 2,000", Spread::of(&[first.file()]))
+        .at_most(FILE_GROWTH * first.file()),
     ])
 }
 
@@ -84,18 +84,23 @@ async fn churn(world: &World, from: usize, to: usize) -> Result<(), Fault> {
 #[derive(Debug)]
 struct Size {
     memory: f64,
-    file: f64,
+    database: f64,
+    log: f64,
 }
 
 impl Size {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn look(state: &Path) -> Result<Self, Fault> {
         let resident = field("/proc/self/status", "VmRSS")?;
-        let bytes = std::fs::metadata(state.join("pitwall.db"))?.len()
-            + std::fs::metadata(state.join("pitwall.db-wal"))?.len();
+        let kib = |name| Ok::<_, Fault>(std::fs::metadata(state.join(name))?.len() as f64 / 1024.0);
         Ok(Self {
             memory: resident.trim_end_matches(" kB").parse()?,
-            file: bytes as f64 / 1024.0,
+            database: kib("pitwall.db")?,
+            log: kib("pitwall.db-wal")?,
         })
+    }
+
+    fn file(&self) -> f64 {
+        self.database + self.log
     }
 }
