@@ -92,7 +92,7 @@ fn what_cannot_run_is_a_sentence() {
 
 #[test]
 fn a_signal_reaches_the_whole_group() {
-    let mut stream = shell("sleep 1000 & echo $!; trap 'exit 5' USR1; wait");
+    let mut stream = shell("sleep 1000 & trap 'exit 5' USR1; echo $!; wait");
     stream.until("a pid", |stream| stream.text().ends_with('\n'));
     let child = stream.text();
     assert!(lives(&child));
