@@ -105,7 +105,7 @@ pub use place::{HostSnapshot, Refusal, Refused, Request, place};
 pub use quota::QuotaView;
 pub use rebuild::RebuildVm;
 pub use request::{
-    CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, MAX_WORDS, PrincipalSelector,
+    CreateVm, DEFAULT_CPUS, DEFAULT_DISK, DEFAULT_MEMORY, HostSelector, MAX_COMMAND_WORDS, PrincipalSelector,
     VmSelector,
 };
 pub use resize::ResizeVm;

@@ -26,7 +26,7 @@ const MAX_SIZE: ByteSize = ByteSize::from_mib(1 << 26);
 const MAX_KEYS: usize = 64;
 const MAX_USER_CAS: usize = 16;
 /// How many words a command has at most, a VM's service or a program asked for.
-pub const MAX_WORDS: usize = 1024;
+pub const MAX_COMMAND_WORDS: usize = 1024;
 /// Far beyond what people write, and still small in a plan and on the guest's control channel.
 const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
@@ -149,10 +149,10 @@ fn check_command(command: &[String]) -> Result<(), Problem> {
         return Err(invalid(pointer, "a command has at least one word")
             .hint("leave it out for the image's own, or set enabled to false for none"));
     }
-    if command.len() > MAX_WORDS {
+    if command.len() > MAX_COMMAND_WORDS {
         return Err(invalid(
             pointer,
-            format!("a command has at most {MAX_WORDS} words"),
+            format!("a command has at most {MAX_COMMAND_WORDS} words"),
         ));
     }
     if command.iter().any(|word| word.contains('\0')) {

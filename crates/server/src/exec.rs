@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use control::stream::{Exec, Open, Terminal, TerminalSize};
-use control::{Control, MAX_WORDS, Operation, StreamRequest, VmSelector};
+use control::{Control, MAX_COMMAND_WORDS, Operation, StreamRequest, VmSelector};
 use http::StatusCode;
 use http::header::LOCATION;
 use model::{ExecId, Problem, ProblemCode};
@@ -82,10 +82,10 @@ fn understood(wish: api::CreateExec) -> Result<Exec, Problem> {
     if wish.command.is_empty() {
         return Err(invalid("/command", "a command has at least one word"));
     }
-    if wish.command.len() > MAX_WORDS {
+    if wish.command.len() > MAX_COMMAND_WORDS {
         return Err(invalid(
             "/command",
-            format!("a command has at most {MAX_WORDS} words"),
+            format!("a command has at most {MAX_COMMAND_WORDS} words"),
         ));
     }
     let env: Vec<_> = wish

@@ -315,7 +315,7 @@ impl World {
                 .body(body(self).to_string()),
             Body::Code => request
                 .header("content-type", "application/json")
-                .body(self.code().await),
+                .body(self.code().await.to_string()),
             // An empty archive: two blocks of zeros (POSIX pax, "ustar Interchange Format").
             Body::Tar => request
                 .header("content-type", "application/x-tar")
@@ -344,10 +344,10 @@ impl World {
     }
 
     /// What exchanges a one-time code for a token.
-    async fn code(&self) -> String {
+    pub(crate) async fn code(&self) -> Value {
         let friend = [FRIEND.to_owned()];
         let user = self.ask(Persona::Admin, "user_code", &friend, None).await;
-        json!({ "code": user["secret"], "name": "a machine" }).to_string()
+        json!({ "code": user["secret"], "name": "a machine" })
     }
 
     async fn request(
